@@ -1,0 +1,128 @@
+"""The composition root: the only place that wires the parts."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from databases import Database
+from quart import Quart
+
+from app.core.feed import Feed
+from app.core.hub import Hub
+from app.core.outages import Outages
+from app.core.relay import Relay
+from app.core.service import StreamService
+from app.settings import Settings, hash_key
+from app.store.address import dialect_for, parse_database_url
+from app.store.event_log import SqlEventLog
+from app.store.retention import Retention
+from app.store.schema import check_schema
+from app.store.unit_of_work import SqlStore
+from app.web.application import create_quart
+from app.web.guard import Guard, Keys
+from app.web.liveness import Liveness
+from app.web.services import Services
+
+_DISCONNECT_SECONDS: Final = 2.0
+_logger = structlog.get_logger(__name__)
+
+
+class Application:
+    """A wired service: the Quart app, and the drain that its launcher calls."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Wire the parts; nothing is connected before the app starts serving."""
+        self.settings = settings
+        self.development_key = None if settings.api_keys else secrets.token_urlsafe(24)
+        hashes = settings.key_hashes | ({hash_key(self.development_key)} if self.development_key else set())
+        self.dialect = dialect_for(
+            parse_database_url(settings.database_url.get_secret_value()),
+            pool_size=settings.database_pool_size,
+            timeout=settings.database_timeout,
+        )
+        self.database: Database = self.dialect.connect()
+        self.store = SqlStore(self.database, self.dialect)
+        self.services = self._wire(settings, frozenset(hashes))
+        self.quart: Quart = create_quart(self.services)
+        self.quart.while_serving(self._serving)
+
+    async def drain(self, deadline: float) -> None:
+        """Refuse what is new, finish the writes in hand, and tell every client to come back later."""
+        services = self.services
+        services.draining = services.guard.draining = True
+        await services.streams.drain()
+        await services.feed.close(retry_ms=self.settings.retry_ms)
+        loop = asyncio.get_running_loop()
+        while services.guard.by_transport.total() and loop.time() < deadline:
+            await asyncio.sleep(0.01)
+
+    def _wire(self, settings: Settings, hashes: frozenset[str]) -> Services:
+        hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes)
+        log = SqlEventLog(self.database, self.dialect)
+        outages = Outages(hub)
+        relay = Relay(hub, log, outages, poll_seconds=settings.poll_interval)
+        return Services(
+            settings=settings,
+            hub=hub,
+            log=log,
+            store=self.store,
+            relay=relay,
+            outages=outages,
+            feed=Feed(hub, log, outages, replay_concurrency=settings.replay_concurrency),
+            streams=StreamService(self.store, relay, timeout=settings.database_timeout * 1.5),
+            guard=Guard(
+                max_connections=settings.max_connections,
+                max_per_address=settings.max_connections_per_address,
+                proxy_hops=settings.trusted_proxy_hops,
+            ),
+            keys=Keys(hashes),
+            liveness=Liveness(heartbeat=settings.heartbeat_interval, write_timeout=settings.write_timeout),
+        )
+
+    async def _serving(self) -> AsyncIterator[None]:
+        settings, services = self.settings, self.services
+        retention = Retention(
+            self.store,
+            age=timedelta(seconds=settings.retention_seconds),
+            count=settings.retention_events,
+            interval=settings.prune_interval,
+        )
+        async with _connected(self.database):
+            await check_schema(self.database)
+            await services.relay.prime(settings.ring_events)
+            async with _background(services.relay.run, services.liveness.run, retention.run):
+                yield
+
+
+def create_app(settings: Settings | None = None) -> Quart:
+    """Return the ASGI app, for any server; `python -m app` is the one that drains."""
+    return Application(settings or Settings()).quart
+
+
+@asynccontextmanager
+async def _connected(database: Database) -> AsyncIterator[None]:
+    await database.connect()
+    try:
+        yield
+    finally:
+        # With a connection that never comes back, closing the pool would never return.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DISCONNECT_SECONDS):
+                await database.disconnect()
+
+
+@asynccontextmanager
+async def _background(*runners: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(run()) for run in runners]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+

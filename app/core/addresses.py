@@ -1,0 +1,24 @@
+"""Stellar addresses: StrKey, as in SEP-23."""
+
+import binascii
+from base64 import b32decode
+
+_LENGTH = 56
+_VERSION_BYTES = {"G": 6 << 3, "C": 2 << 3}
+
+
+def is_address(text: str, kinds: str = "GC") -> bool:
+    """Tell whether `text` is an account (`G...`) or contract (`C...`) address with a right checksum.
+
+    SEP-23: base32 of a version byte, 32 bytes of payload and their CRC16-XModem, little-endian. 56 characters hold
+    exactly these 35 bytes, so no two spellings decode alike. The Stellar SDK does the same but brings an HTTP client
+    and a crypto library along; `binascii.crc_hqx` is the same CRC.
+    """
+    if len(text) != _LENGTH or text[0] not in kinds:
+        return False
+    try:
+        decoded = b32decode(text)
+    except (binascii.Error, ValueError):
+        return False
+    body, checksum = decoded[:-2], int.from_bytes(decoded[-2:], "little")
+    return body[0] == _VERSION_BYTES[text[0]] and binascii.crc_hqx(body, 0) == checksum

@@ -1,0 +1,98 @@
+"""What the indexer saw on the chain, and what each such event does to a stream."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from app.core.errors import Conflict, NotFound
+from app.core.events import EventName
+from app.core.ports import ChainKey
+from app.core.streams import Status, Stream, StreamChange
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A stream afterwards, what to call that, and the JSON names of what differs. No name: nothing changed."""
+
+    stream: Stream
+    name: EventName | None
+    changed: tuple[str, ...] = ()
+
+
+class ChainEvent(Protocol):
+    """An event of the streaming contract."""
+
+    @property
+    def key(self) -> ChainKey:
+        """Transaction hash and event index."""
+
+    @property
+    def target(self) -> str:
+        """Id of the stream it is about."""
+
+    def apply(self, stream: Stream | None, now: str) -> Outcome:
+        """Return the outcome for the stream as it is now (None: unknown). Raises Conflict or NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCreated:
+    """A stream began on the chain, or through the API."""
+
+    stream: Stream
+    key: ChainKey
+
+    @property
+    def target(self) -> str:
+        """Id of the new stream."""
+        return self.stream.id
+
+    def apply(self, stream: Stream | None, now: str) -> Outcome:
+        """A stream that exists already stays as it is."""
+        del now
+        return Outcome(self.stream, EventName.CREATED) if stream is None else Outcome(stream, None)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUpdated:
+    """A stream's status or amounts changed on the chain."""
+
+    target: str
+    key: ChainKey
+    change: StreamChange
+
+    def apply(self, stream: Stream | None, now: str) -> Outcome:
+        """What was streamed never becomes less, so a smaller amount is an older event that came late."""
+        known = _known(stream, self.target)
+        streamed = self.change.streamed_amount
+        if streamed is not None and Decimal(streamed) < Decimal(known.streamed_amount):
+            message = f"out of order: {known.streamed_amount} is streamed already, which never becomes less"
+            raise Conflict(message, field="streamedAmount")
+        return changed(known, self.change, now)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCancelled:
+    """A stream was cancelled on the chain."""
+
+    target: str
+    key: ChainKey
+
+    def apply(self, stream: Stream | None, now: str) -> Outcome:
+        """Cancelling is final."""
+        return changed(_known(stream, self.target), StreamChange(status=Status.CANCELLED), now)
+
+
+def changed(stream: Stream, change: StreamChange, now: str) -> Outcome:
+    """Return the outcome of a change to a known stream. Raises Conflict."""
+    after, names = stream.changed_by(change, now)
+    if not names:
+        return Outcome(stream, None)
+    cancelled = "status" in names and after.status is Status.CANCELLED
+    return Outcome(after, EventName.CANCELLED if cancelled else EventName.UPDATED, names)
+
+
+def _known(stream: Stream | None, stream_id: str) -> Stream:
+    if stream is None:
+        message = f"out of order: no stream {stream_id} is known; send its StreamCreated first"
+        raise NotFound(message)
+    return stream

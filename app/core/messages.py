@@ -1,0 +1,86 @@
+"""What a feed says beside the events of the log. Such messages are outside the log and outside filters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from app.core.clock import timestamp, utc_now
+from app.core.events import Cursor, Event, EventFilter
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMessage:
+    """A message of the service itself: its name, its JSON, and the cursor it moves the client to, if it does."""
+
+    event: str
+    data: bytes
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events to be sent, in the order of the log."""
+
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing came for a while; everything up to `cursor` was looked at and none of it was wanted."""
+
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The feed ends. `code` is a WebSocket close code (RFC 6455, 7.4); `retry` is when to come back, in ms."""
+
+    code: int
+    reason: str
+    retry: int | None = None
+
+
+Delivery = Events | ServiceMessage | Idle | Close
+
+NORMAL: Final = 1000
+
+
+def _message(event: str, cursor: Cursor | None = None, **fields: Any) -> ServiceMessage:
+    return ServiceMessage(event, orjson.dumps({"event": event, **fields}), cursor)
+
+
+def _now() -> str:
+    return timestamp(utc_now())
+
+
+def degraded(source: str, reason: str) -> ServiceMessage:
+    """Something the feed depends on is out of order."""
+    return _message("service.degraded", source=source, reason=reason, timestamp=_now())
+
+
+def recovered(source: str, reason: str) -> ServiceMessage:
+    """It works again."""
+    return _message("service.recovered", source=source, reason=reason, timestamp=_now())
+
+
+def reset(reason: str, cursor: Cursor) -> ServiceMessage:
+    """The client's cursor cannot be served: load a snapshot; the feed goes on live from `cursor`."""
+    return _message("feed.reset", cursor, reason=reason, cursor=str(cursor), timestamp=_now())
+
+
+def subscribed(wanted: EventFilter | None, cursor: Cursor) -> ServiceMessage:
+    """Events after `cursor` are chosen by this filter; `None`: by none, the feed is paused."""
+    shown = None if wanted is None else wanted.to_json()
+    return _message("subscribed", filter=shown, cursor=str(cursor))
+
+
+def pong() -> ServiceMessage:
+    """Answer a client's `ping`."""
+    return _message("pong", timestamp=_now())
+
+
+def error(code: str, message: str) -> ServiceMessage:
+    """A control message was not understood; nothing changed."""
+    return _message("error", code=code, message=message)

@@ -1,0 +1,54 @@
+"""What is out of order now, by who says so."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from app.core import messages
+from app.core.clock import timestamp, utc_now
+from app.core.hub import Hub
+from app.core.messages import ServiceMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Something the feed depends on does not work."""
+
+    source: str
+    reason: str
+    since: str
+    message: ServiceMessage
+
+
+class Outages:
+    """Keeps what is out of order, and announces each change once."""
+
+    def __init__(self, hub: Hub) -> None:
+        """Start with everything in order."""
+        self._hub = hub
+        self._now: dict[str, Outage] = {}
+
+    def __iter__(self) -> Iterator[Outage]:
+        """Iterate over what is out of order now."""
+        return iter(self._now.values())
+
+    def __contains__(self, source: str) -> bool:
+        """Tell whether this source is out of order."""
+        return source in self._now
+
+    def begin(self, source: str, reason: str) -> bool:
+        """Announce `service.degraded`, unless just this is known; tells whether it did."""
+        known = self._now.get(source)
+        if known is not None and known.reason == reason:
+            return False
+        message = messages.degraded(source, reason)
+        since = known.since if known else timestamp(utc_now())
+        self._now[source] = Outage(source, reason, since, message)
+        self._hub.announce(message)
+        return True
+
+    def end(self, source: str, reason: str) -> bool:
+        """Announce `service.recovered` if the source was out of order; tells whether it was."""
+        if self._now.pop(source, None) is None:
+            return False
+        self._hub.announce(messages.recovered(source, reason))
+        return True

@@ -1,0 +1,132 @@
+"""What the core needs of its surroundings; `app.store` has the real ones, tests have others."""
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.events import Cursor, Draft, Event, EventFilter
+from app.core.streams import Status, Stream
+
+ChainKey = tuple[str, int]
+"""Transaction hash and event index: what makes a chain event itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far the log goes: `head` is its newest sequence number, and all after `floor` is still there."""
+
+    epoch: str
+    head: int
+    floor: int
+
+    def at(self, seq: int) -> Cursor:
+        """Return a cursor into this history."""
+        return Cursor(self.epoch, seq)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Events that were appended, and the position they follow: nothing lies between."""
+
+    after: Cursor
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's key for one request, and a fingerprint of the request it stands for."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What was answered to a request with this key."""
+
+    fingerprint: str
+    body: bytes
+
+
+class EventLog(Protocol):
+    """The log, read. Every method raises Unavailable when the database cannot be reached."""
+
+    async def position(self) -> Position:
+        """Return epoch, head and floor as committed now."""
+
+    async def read(self, after: Cursor, upto: int, wanted: EventFilter, limit: int) -> list[Event]:
+        """Return at most `limit` wanted events with `after < seq <= upto`, in order.
+
+        Raises:
+            CursorExpired: some of them are pruned.
+
+        """
+
+
+class UnitOfWork(Protocol):
+    """One transaction: rows first, then last the events."""
+
+    async def lock(self, ids: Collection[str]) -> dict[str, Stream]:
+        """Return the streams that exist, held against other writers until the end."""
+
+    async def insert(self, streams: Sequence[Stream]) -> None:
+        """Store new streams. Raises WriteCollision if one exists."""
+
+    async def update(self, streams: Sequence[Stream]) -> None:
+        """Store streams that `lock` returned."""
+
+    async def seen(self, keys: Collection[ChainKey]) -> set[ChainKey]:
+        """Return the chain events among these that were taken before."""
+
+    async def mark_seen(self, keys: Sequence[ChainKey]) -> None:
+        """Remember chain events for good. Raises WriteCollision if one is known."""
+
+    async def recall(self, key: str) -> Replay | None:
+        """Return the answer that was given under an idempotency key."""
+
+    async def remember(self, key: IdempotencyKey, body: bytes) -> None:
+        """Keep the answer. Raises WriteCollision if the key is known."""
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        """Append to the log, last of all: it takes the log's lock, held through commit."""
+
+    async def commit(self) -> None:
+        """Make all of it true. Any failure leaves the outcome unknown."""
+
+
+class Store(Protocol):
+    """Where units of work come from, and single streams are read."""
+
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Open a unit of work; leaving it without `commit` undoes it."""
+
+    async def get(self, stream_id: str) -> Stream | None:
+        """Return one stream."""
+
+    async def page(self, query: "StreamQuery") -> "StreamPage":
+        """Return streams, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamQuery:
+    """Which streams, and from where. `before` is the `next` of the page before."""
+
+    limit: int
+    before: tuple[str, str] | None = None
+    statuses: frozenset[Status] = frozenset()
+    senders: frozenset[str] = frozenset()
+    recipients: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPage:
+    """Some streams, and where the rest begins: (created_at, id), or None at the end."""
+
+    streams: Sequence[Stream]
+    next: tuple[str, str] | None
+
+
+def sorted_unique(ids: Iterable[str]) -> list[str]:
+    """Return ids in the one order in which every writer locks them, so that none waits in a circle."""
+    return sorted(set(ids))

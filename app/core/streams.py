@@ -1,0 +1,127 @@
+"""The payment stream: its fields, its amounts and what may become of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from app.core.errors import Conflict
+
+MAX_TIME: Final = 253_402_300_799
+"""The last second of the year 9999, in Unix seconds: later ones have no ISO 8601 form."""
+
+_AMOUNT = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{1,7})?")
+_MAX_DIGITS = 19
+
+
+class Status(StrEnum):
+    """Where a stream is in its life; `completed` and `cancelled` are terminal."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.ACTIVE: frozenset({Status.PAUSED, Status.COMPLETED, Status.CANCELLED}),
+    Status.PAUSED: frozenset({Status.ACTIVE, Status.CANCELLED}),
+    Status.COMPLETED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+def parse_amount(text: str) -> str:
+    """Return a decimal amount as it was given, or raise ValueError with the reason.
+
+    Stellar counts in 64-bit integers of 10^-7: at most 7 decimals and 19 digits in all.
+    """
+    if not _AMOUNT.fullmatch(text):
+        message = "must be a decimal number as a string, without sign or exponent, with at most 7 decimals"
+        raise ValueError(message)
+    if len(text) - ("." in text) > _MAX_DIGITS:
+        message = f"must have at most {_MAX_DIGITS} digits"
+        raise ValueError(message)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A payment stream as it is after some version. Amounts are decimal strings; times are Unix seconds."""
+
+    id: str
+    sender: str
+    recipient: str
+    deposit_amount: str
+    streamed_amount: str
+    remaining_amount: str
+    rate_per_second: str
+    start_time: int
+    end_time: int
+    status: Status
+    contract_id: str | None
+    transaction_hash: str | None
+    event_index: int | None
+    version: int
+    created_at: str
+    updated_at: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stream as its JSON object: camelCase names, in the order of the wire contract."""
+        return {json_name: getattr(self, name) for name, json_name in JSON_NAMES.items()}
+
+    def changed_by(self, change: "StreamChange", now: str) -> tuple["Stream", tuple[str, ...]]:
+        """Return the stream after `change`, and the JSON names of what differs; none: it is the same stream.
+
+        Raises:
+            Conflict: a terminal stream, a transition the status machine does not have, or an end before the start.
+
+        """
+        wanted = change.given()
+        if not TRANSITIONS[self.status]:
+            message = f"the stream is {self.status}, which is final"
+            raise Conflict(message, field="status" if change.status else next(iter(wanted), None))
+        if change.status not in (None, self.status) and change.status not in TRANSITIONS[self.status]:
+            message = f"a stream cannot go from {self.status} to {change.status}"
+            raise Conflict(message, field="status")
+        if change.end_time and change.end_time <= self.start_time:
+            message = f"endTime must be 0 (open) or after startTime ({self.start_time})"
+            raise Conflict(message, field="endTime")
+        different = {name: value for name, value in wanted.items() if not _same(getattr(self, name), value)}
+        if not different:
+            return self, ()
+        after = replace(self, **different, version=self.version + 1, updated_at=now)
+        return after, tuple(JSON_NAMES[name] for name in different)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChange:
+    """What is asked to change; `None` leaves a field as it is."""
+
+    status: Status | None = None
+    streamed_amount: str | None = None
+    remaining_amount: str | None = None
+    end_time: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that are asked for, by name."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if value is not None}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.title() for word in rest)
+
+
+JSON_NAMES: Final[Mapping[str, str]] = {field.name: _camel(field.name) for field in fields(Stream)}
+AMOUNTS: Final = frozenset({"streamed_amount", "remaining_amount"})
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Compare amounts as numbers: `1.50` and `1.5` are no change."""
+    if before == after:
+        return True
+    return isinstance(after, str) and not isinstance(after, Status) and Decimal(before) == Decimal(after)

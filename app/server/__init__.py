@@ -1,0 +1,1 @@
+"""What Hypercorn needs to be told."""

@@ -1,0 +1,150 @@
+"""The connection behind a request: what ASGI does not show of it, and what Hypercorn must do otherwise.
+
+The ASGI `state` of every request has a `Connection` under `connection`; that of a WebSocket also has a `Pinger` under
+`pinger`. Other servers, and test clients, offer neither.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from ssl import SSLError
+from typing import Any, Protocol, cast
+
+import hypercorn.asyncio.run
+import hypercorn.protocol.h2
+import hypercorn.protocol.h11
+import hypercorn.protocol.ws_stream
+from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.events import Closed, RawData
+from hypercorn.events import Event as ServerEvent
+from hypercorn.protocol.events import Event, Request, StreamClosed
+from hypercorn.protocol.ws_stream import WSStream
+from wsproto.events import CloseConnection, Message, Ping, TextMessage
+
+
+class Connection:
+    """One TCP connection."""
+
+    def __init__(self, transport: asyncio.WriteTransport, now: Callable[[], float]) -> None:
+        """`now` is the event loop's time."""
+        self._transport = transport
+        self._now = now
+        self.last_read = now()
+        self.written = 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that were written and that the kernel has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    def heard(self) -> None:
+        """Note that bytes came from the peer."""
+        self.last_read = self._now()
+
+    def abort(self) -> None:
+        """End the connection at once, whatever is buffered: a peer that does not read would never let it close."""
+        self._transport.abort()
+
+
+class Pinger(Protocol):
+    """Sends WebSocket pings: ASGI has no message for it."""
+
+    async def ping(self) -> None:
+        """Send a ping."""
+
+
+class _Server(TCPServer):
+    """Hypercorn's connection, which makes itself known to the app."""
+
+    connections: set[Connection]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.connection = Connection(self.writer.transport, self.loop.time)
+        self.state = {**self.state, "connection": self.connection}
+
+    async def run(self) -> None:
+        self.connections.add(self.connection)
+        try:
+            await super().run()
+        finally:
+            self.connections.discard(self.connection)
+
+    async def protocol_send(self, event: ServerEvent) -> None:
+        if isinstance(event, RawData):
+            self.connection.written += len(event.data)
+        await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        while not self.reader.at_eof():
+            try:
+                data = await self.reader.read(MAX_RECV)
+            except (OSError, SSLError):
+                break
+            self.connection.heard()
+            await self.protocol.handle(RawData(data))
+        await self.protocol.handle(Closed())
+
+
+class _WebSocket(WSStream):
+    """Hypercorn's WebSocket, which can ping, measures messages in bytes, and leaves closing to the app."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._size = 0
+        self._too_big = False
+
+    async def handle(self, event: Event) -> None:
+        if isinstance(event, Request):
+            event = replace(event, state=cast("Any", {**event.state, "pinger": self}))
+        await super().handle(event)
+
+    async def ping(self) -> None:
+        await self._send_wsproto_event(Ping())
+
+    async def _handle_events(self) -> None:
+        for event in self.connection.events():
+            if isinstance(event, Message):
+                await self._take(event)
+            elif isinstance(event, Ping):
+                await self._send_wsproto_event(event.response())
+            elif isinstance(event, CloseConnection):
+                # The peer's close frame, or what wsproto makes of a frame that breaks the protocol (1002, 1007).
+                await self._send_wsproto_event(CloseConnection(event.code, event.reason))
+                await self.send(StreamClosed(stream_id=self.stream_id))
+
+    async def _take(self, event: Message) -> None:
+        """Add a piece to the client's message.
+
+        Hypercorn counts characters, up to four bytes each, and closes without telling the app. Here the app is shown
+        that a message is too big, as soon as it is, by one that is just too big; the rest of it is dropped.
+        """
+        self._size += len(event.data.encode()) if isinstance(event, TextMessage) else len(event.data)
+        limit = self.config.websocket_max_message_size
+        if self._size > limit:
+            if not self._too_big:
+                self._too_big = True
+                await self.app_put({"type": "websocket.receive", "bytes": None, "text": " " * (limit + 1)})
+            return
+        self.buffer.extend(event)
+        if event.message_finished:
+            await self.app_put(self.buffer.to_message())
+            self.buffer.clear()
+            self._size = 0
+
+
+def install() -> set[Connection]:
+    """Make Hypercorn use these classes, and return the set of its open connections.
+
+    Also turns permessage-deflate off, for which Hypercorn has no switch: a message of 200 MB of one letter took 316 MB,
+    and a connection's compression state costs more than the rest of it.
+    """
+    connections: set[Connection] = set()
+    server = type("Server", (_Server,), {"connections": connections})
+    hypercorn.asyncio.run.TCPServer = server  # type: ignore[misc]
+    for module in (hypercorn.protocol.h11, hypercorn.protocol.h2):
+        module.WSStream = _WebSocket  # type: ignore[attr-defined]
+    hypercorn.protocol.ws_stream.server_extensions_handshake = lambda *_: None  # type: ignore[attr-defined]
+    return connections
+
+

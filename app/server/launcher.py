@@ -1,0 +1,149 @@
+"""Runs the app in one Hypercorn process: sockets, signals, drain, hard deadline."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+from hypercorn.asyncio.run import worker_serve
+from hypercorn.config import Config, Sockets
+from hypercorn.logging import Logger
+from hypercorn.typing import ASGIFramework
+from hypercorn.utils import LifespanFailureError, wrap_app
+
+from app.server.connection import Connection, install
+
+CONFIG_FILE: Final = Path("hypercorn.toml")
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_STRAGGLER_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.02
+
+_logger = structlog.stdlib.get_logger(__name__)
+
+
+class StartError(Exception):
+    """The service cannot start; `str()` says why, to whoever started it."""
+
+
+class Limits(Protocol):
+    """The settings that are Hypercorn's to keep."""
+
+    host: str
+    port: int
+    max_message_bytes: int
+    write_timeout: float
+    shutdown_timeout: float
+
+
+class Drain(Protocol):
+    """What the app does before its connections are cut."""
+
+    async def __call__(self, deadline: float) -> None:
+        """Finish what is in hand and tell clients, until the loop's time is `deadline`."""
+
+
+async def launch(app: ASGIFramework, drain: Drain, settings: Limits, announce: Callable[[int], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is told the port once it is open. Raises StartError."""
+    config = _config(settings)
+    connections = install()
+    sockets = _open_sockets(config, settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in _SIGNALS:
+        loop.add_signal_handler(name, stop.set)
+
+    async def until_drained() -> None:
+        announce(sockets.insecure_sockets[0].getsockname()[1] if sockets.insecure_sockets else settings.port)
+        await stop.wait()
+        _logger.info("shutdown_started", connections=len(connections))
+        _die_after(settings.shutdown_timeout)
+        await _drain(drain, connections, settings.shutdown_timeout)
+
+    try:
+        await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
+    except LifespanFailureError as error:
+        raise StartError(str(error)) from error
+    _logger.info("shutdown_finished")
+
+
+async def _drain(drain: Drain, connections: set[Connection], timeout: float) -> None:
+    """Let the app say goodbye; then abort who is left, for Hypercorn waits for open connections before anything else.
+
+    Half of the time is for clients that still read; the rest is for what comes after.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout / 2
+    try:
+        async with asyncio.timeout_at(deadline):
+            await drain(deadline)
+    except TimeoutError:
+        _logger.warning("drain_timed_out", connections=len(connections))
+    except Exception:
+        _logger.exception("drain_failed")
+    await _wait(lambda: not any(connection.buffered for connection in connections), _STRAGGLER_SECONDS)
+    for connection in list(connections):
+        if connection.buffered:
+            connection.abort()
+    loop.call_later(_STRAGGLER_SECONDS, _abort_all, connections)
+
+
+def _abort_all(connections: set[Connection]) -> None:
+    for connection in list(connections):
+        connection.abort()
+
+
+async def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition() and loop.time() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _die_after(seconds: float) -> None:
+    """End the process though the event loop may be stuck: Heroku's SIGKILL would come a little later anyway."""
+    timer = threading.Timer(seconds, partial(os._exit, 1))
+    timer.daemon = True
+    timer.start()
+
+
+def _config(settings: Limits) -> Config:
+    config = Config.from_toml(CONFIG_FILE) if CONFIG_FILE.exists() else Config()
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    config.bind = [f"{host}:{settings.port}"]
+    config.websocket_max_message_size = settings.max_message_bytes
+    config.workers = 1
+    config.errorlog = None
+    config.logger_class = _QuietLogger
+    return config
+
+
+class _QuietLogger(Logger):
+    """Hypercorn's own lines, in our log; it has no access log, which would cost a line for every connection twice."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.error_logger = structlog.stdlib.get_logger("hypercorn")
+
+    async def access(self, *_: object) -> None:
+        pass
+
+
+def _open_sockets(config: Config, settings: Limits) -> Sockets:
+    try:
+        sockets = config.create_sockets()
+    except OSError as error:
+        message = f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        raise StartError(message) from error
+    for listener in sockets.secure_sockets + sockets.insecure_sockets:
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Inherited by accepted sockets: a peer that vanished with data in flight is noticed by the kernel.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.write_timeout * 1000))
+    return sockets
+
+

@@ -1,0 +1,116 @@
+"""Every setting, typed, from the environment; refused when unsafe."""
+
+import hashlib
+import ipaddress
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.store.address import parse_database_url
+
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_SHORTEST_KEY = 16
+
+
+def hash_key(key: str) -> str:
+    """Return a key as API_KEYS may name it without telling it. Keys are random, so one round of SHA-256 is enough."""
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+class Settings(BaseSettings):
+    """The service's settings. A field is the environment variable of the same name, in capitals."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="`production` refuses to start without `API_KEYS`"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on; others than loopback need `API_KEYS`")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///fluxora.db"),
+        description="`postgres://`, `postgresql://` (with `sslmode`, `sslrootcert`) or `sqlite:///file`",
+    )
+    database_pool_size: int = Field(10, ge=2, le=500, description="PostgreSQL connections of a process")
+    database_timeout: float = Field(10, gt=0, description="seconds for connecting, and for one statement")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="keys that may write, comma-separated; `sha256:<hex>` (see `python -m app hash-key`) hides one"
+    )
+    web_concurrency: int = Field(1, ge=1, le=1, description="processes; this version runs one")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    trusted_proxy_hops: int = Field(
+        0, ge=0, le=10, description="proxies in front whose `X-Forwarded-For` is believed (Heroku: 1)"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins whose pages may read from a browser, comma-separated; `*` for all"
+    )
+    max_connections: int = Field(10_000, ge=1, description="feed connections of a process; more get 503")
+    max_connections_per_address: int = Field(1_000, ge=1, description="feed connections of one address; more get 429")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body; more gets 413")
+    max_message_bytes: int = Field(4096, ge=64, description="largest WebSocket message from a client; more closes 1009")
+    message_rate_limit: int = Field(10, ge=1, description="client messages in a window; more closes 1008")
+    message_rate_window: float = Field(10, gt=0, description="seconds of that window")
+    heartbeat_interval: float = Field(30, gt=0, description="seconds between WebSocket pings")
+    keepalive_interval: float = Field(15, gt=0, description="seconds without data after which SSE gets a comment")
+    write_timeout: float = Field(30, gt=0, description="seconds without write progress until a client is terminated")
+    close_timeout: float = Field(5, gt=0, description="seconds a closing client gets to answer")
+    retry_ms: int = Field(1000, ge=1, description="milliseconds after which a client should come back; jittered")
+    ring_events: int = Field(10_000, ge=1, description="newest events kept in memory")
+    ring_bytes: int = Field(33_554_432, ge=65_536, description="bytes of JSON kept in memory")
+    replay_concurrency: int = Field(4, ge=1, description="replays that read the database at once")
+    retention_seconds: float = Field(604_800, ge=0, description="events younger than this are kept")
+    retention_events: int = Field(1_000_000, ge=1, description="this many newest events are kept, however old")
+    prune_interval: float = Field(60, gt=0, description="seconds between two rounds of pruning")
+    poll_interval: float = Field(1, gt=0, description="seconds between two looks at the log, which also test the database")
+    shutdown_timeout: float = Field(25, gt=1, description="seconds from SIGTERM to the end, at most (Heroku kills at 30)")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: SecretStr) -> SecretStr:
+        parse_database_url(value.get_secret_value())
+        return value
+
+    @field_validator("api_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _strong_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in value:
+            text = key.get_secret_value()
+            if text.startswith("sha256:"):
+                if not _SHA256.fullmatch(text):
+                    message = "a hashed key is `sha256:` and 64 lower-case hex digits"
+                    raise ValueError(message)
+            elif len(text) < _SHORTEST_KEY:
+                message = f"a key needs at least {_SHORTEST_KEY} characters; `python -m app new-key` makes a good one"
+                raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if not self.api_keys and self.environment == "production":
+            message = "ENVIRONMENT=production needs API_KEYS: without any, nobody could be kept from writing"
+            raise ValueError(message)
+        if not self.api_keys and not self.loopback:
+            message = f"HOST={self.host} can be reached from other machines, so it needs API_KEYS"
+            raise ValueError(message)
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def key_hashes(self) -> frozenset[str]:
+        """The keys that may write, as `hash_key` writes them."""
+        texts = (key.get_secret_value() for key in self.api_keys)
+        return frozenset(text if text.startswith("sha256:") else hash_key(text) for text in texts)

@@ -1,0 +1,1 @@
+"""The database behind the core's ports: PostgreSQL, or SQLite as the embedded default."""

@@ -1,0 +1,93 @@
+"""What differs between the databases, and how their failures look from outside."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, Protocol
+
+import asyncpg
+from databases import Database
+from databases.core import Connection
+from sqlalchemy import Column, FromClause
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.core.errors import Unavailable, WriteCollision
+
+UNREACHABLE = "the database cannot be reached"
+
+
+class Transaction(Protocol):
+    """A transaction that is open."""
+
+    async def commit(self) -> None:
+        """Commit it."""
+
+
+class Dialect(Protocol):
+    """One kind of database."""
+
+    @property
+    def name(self) -> str:
+        """`postgresql` or `sqlite`."""
+
+    @property
+    def concurrent_writers(self) -> int:
+        """How many units of work may be open at once."""
+
+    def connect(self) -> Database:
+        """Return a database that is not connected yet."""
+
+    def transaction(self, connection: Connection) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction; leaving it without commit rolls back."""
+
+    def rows(self, document: str, columns: Sequence[Column[Any]]) -> FromClause:
+        """Return a JSON list of objects as a table of these columns: one parameter, however many rows."""
+
+    def values(self, document: str) -> ColumnElement[Any]:
+        """Return a JSON list of texts as a set for IN."""
+
+    async def lock_log(self, connection: Connection) -> None:
+        """Let no other transaction append until this one ends; a statement of its own, before ids are drawn."""
+
+    async def history(self, connection: Connection) -> str:
+        """Return what, beside the token, tells this history of the log from another one."""
+
+
+def epoch_of(token: str, history: str) -> str:
+    """Return the epoch: short, lower-case, and another one whenever token or history are."""
+    return hashlib.blake2s(f"{token}|{history}".encode(), digest_size=5).hexdigest()
+
+
+_COLLISIONS = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    sqlite3.IntegrityError,
+)
+_UNREACHABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    sqlite3.OperationalError,
+    OSError,
+    TimeoutError,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the drivers' failures into the core's: Unavailable, or WriteCollision."""
+    try:
+        yield
+    except _COLLISIONS as error:
+        raise WriteCollision(type(error).__name__) from error
+    except _UNREACHABLE as error:
+        raise Unavailable(UNREACHABLE) from error

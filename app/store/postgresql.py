@@ -1,0 +1,105 @@
+"""PostgreSQL, through asyncpg."""
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from asyncpg.transaction import Transaction
+from databases import Database
+from databases.core import Connection
+from sqlalchemy import JSON, URL, Column, FromClause, Text, bindparam, cast, column, func, select
+from sqlalchemy.sql.elements import ColumnElement
+
+_APPEND_LOCK: Final = 0x466C7578
+"""Key of the advisory lock that orders appends: `Flux`."""
+
+_READERS: Final = 4
+"""Pool connections that writers leave for reads."""
+
+_VERIFIED = frozenset({"verify-ca", "verify-full"})
+
+
+def tls_options(url: URL) -> dict[str, Any]:
+    """Return what asyncpg is told of the URL's libpq parameters `sslmode` and `sslrootcert`."""
+    mode = str(url.query.get("sslmode", "prefer"))
+    if mode not in _VERIFIED:
+        return {"ssl": mode}
+    root = url.query.get("sslrootcert")
+    context = ssl.create_default_context(cafile=str(root) if root else None)
+    context.check_hostname = mode == "verify-full"
+    return {"ssl": context}
+
+
+class PostgreSQL:
+    """The PostgreSQL dialect."""
+
+    name = "postgresql"
+
+    def __init__(self, url: URL, *, pool_size: int, timeout: float) -> None:
+        """`timeout`: seconds that connecting or one statement may take; asyncpg alone would wait for ever."""
+        self._url = url
+        self._pool_size = pool_size
+        self._timeout = timeout
+        self.concurrent_writers = max(1, pool_size - _READERS)
+
+    def connect(self) -> Database:
+        """Return a database with a pool that gives up on a silent server."""
+        milliseconds = str(int(self._timeout * 1000))
+        return Database(
+            self._url.set(drivername="postgresql", query={}).render_as_string(hide_password=False),
+            min_size=1,
+            max_size=self._pool_size,
+            timeout=self._timeout,
+            command_timeout=self._timeout,
+            server_settings={
+                "application_name": "fluxora-streams",
+                # A client that hangs after its append would hold everybody's appends up.
+                "idle_in_transaction_session_timeout": milliseconds,
+                "lock_timeout": milliseconds,
+            },
+            **tls_options(self._url),
+        )
+
+    @asynccontextmanager
+    async def transaction(self, connection: Connection) -> AsyncIterator[Transaction]:
+        """Open a transaction on the driver's connection: `databases` leaks the pool slot when its COMMIT fails."""
+        transaction = connection.raw_connection.transaction()
+        await transaction.start()
+        try:
+            yield transaction
+        finally:
+            if connection.raw_connection.is_in_transaction():
+                await transaction.rollback()
+
+    def rows(self, document: str, columns: Sequence[Column[Any]]) -> FromClause:
+        """Return a JSON list of objects as a table."""
+        shaped = func.json_to_recordset(_json(document)).table_valued(*(column(c.name, c.type) for c in columns))
+        return shaped.render_derived(name="given", with_types=True)
+
+    def values(self, document: str) -> ColumnElement[Any]:
+        """Return a JSON list of texts as a set."""
+        return select(func.json_array_elements_text(_json(document)).column_valued("given")).scalar_subquery()
+
+    async def lock_log(self, connection: Connection) -> None:
+        """Take the log's advisory lock; commit and rollback give it back."""
+        await connection.raw_connection.execute(f"SELECT pg_advisory_xact_lock({_APPEND_LOCK})")
+
+    async def history(self, connection: Connection) -> str:
+        """Return cluster, timeline, database and table: a failover, a restore or a copy changes one of them.
+
+        The write-ahead log's file name carries the timeline at once; `pg_control_checkpoint` only after a checkpoint.
+        """
+        row = await connection.raw_connection.fetchrow(
+            """
+            SELECT (SELECT system_identifier FROM pg_control_system()) AS cluster,
+                   substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) AS timeline,
+                   (SELECT oid FROM pg_database WHERE datname = current_database()) AS database,
+                   'stream_events'::regclass::oid AS log
+            """
+        )
+        return "|".join(str(value) for value in row)
+
+
+def _json(document: str) -> ColumnElement[Any]:
+    return cast(bindparam(None, document, type_=Text, unique=True), JSON)

@@ -1,0 +1,124 @@
+"""SQLite, through aiosqlite: the embedded default."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import aiosqlite
+from databases import Database
+from databases.backends.sqlite import SQLiteBackend
+from databases.core import Connection
+from sqlalchemy import URL, Column, FromClause, Text, bindparam, func, select
+from sqlalchemy.sql.elements import ColumnElement
+
+_IDLE_CONNECTIONS: Final = 4
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    # NORMAL can lose the last commits with the machine, and would then give their ids away again.
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+class _Pool:
+    """Keeps connections open: opening one means a thread, a file and its pragmas."""
+
+    _memref = None  # `databases` clears it when it disconnects
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._idle: list[aiosqlite.Connection] = []
+
+    async def acquire(self) -> aiosqlite.Connection:
+        if self._idle:
+            return self._idle.pop()
+        connection = await aiosqlite.connect(self._path, isolation_level=None, timeout=self._timeout)
+        for pragma in _PRAGMAS:
+            await connection.execute(pragma)
+        return connection
+
+    async def release(self, connection: aiosqlite.Connection) -> None:
+        if len(self._idle) < _IDLE_CONNECTIONS and not connection.in_transaction:
+            self._idle.append(connection)
+        else:
+            await connection.close()
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
+
+class PooledBackend(SQLiteBackend):
+    """`databases`' backend with a pool that keeps its connections."""
+
+    def __init__(self, database_url: Any, *, path: str, timeout: float) -> None:
+        """`path`: of the file."""
+        super().__init__(database_url)
+        self._pool = _Pool(path, timeout)  # type: ignore[assignment]
+
+    async def disconnect(self) -> None:
+        """Close what is open."""
+        await self._pool.close()  # type: ignore[attr-defined]
+
+
+class _Database(Database):
+    SUPPORTED_BACKENDS: ClassVar[dict[str, str]] = {"sqlite": f"{__name__}:PooledBackend"}
+
+
+class _Transaction:
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def commit(self) -> None:
+        await self._connection.execute("COMMIT")
+
+
+class SQLite:
+    """The SQLite dialect. It has one writer at a time, which is all the log needs for its order."""
+
+    name = "sqlite"
+    concurrent_writers = 1
+
+    def __init__(self, url: URL, *, timeout: float) -> None:
+        """`timeout`: seconds to wait for another process that writes to the file."""
+        self._path = str(Path(url.database or "").absolute())
+        self._timeout = timeout
+
+    def connect(self) -> Database:
+        """Return a database on the file."""
+        return _Database("sqlite:///", path=self._path, timeout=self._timeout)
+
+    @asynccontextmanager
+    async def transaction(self, connection: Connection) -> AsyncIterator[_Transaction]:
+        """Open a transaction that writes from the start: a deferred one that read first fails as soon as it meets another."""
+        raw: aiosqlite.Connection = connection.raw_connection
+        await raw.execute("BEGIN IMMEDIATE")
+        try:
+            yield _Transaction(raw)
+        finally:
+            if raw.in_transaction:
+                await raw.execute("ROLLBACK")
+
+    def rows(self, document: str, columns: Sequence[Column[Any]]) -> FromClause:
+        """Return a JSON list of objects as a table."""
+        each = func.json_each(_text(document)).table_valued("value")
+        picked = (func.json_extract(each.c.value, f"$.{c.name}", type_=c.type).label(c.name) for c in columns)
+        return select(*picked).select_from(each).subquery("given")
+
+    def values(self, document: str) -> ColumnElement[Any]:
+        """Return a JSON list of texts as a set."""
+        return select(func.json_each(_text(document)).table_valued("value").c.value).scalar_subquery()
+
+    async def lock_log(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE did."""
+
+    async def history(self, connection: Connection) -> str:
+        """A file does not tell that it was restored: see `python -m app new-epoch`."""
+        del connection
+        return ""
+
+
+def _text(document: str) -> ColumnElement[str]:
+    return bindparam(None, document, type_=Text, unique=True)

@@ -1,0 +1,202 @@
+"""The store: units of work on the database, and reading single streams."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import orjson
+from databases import Database
+from databases.core import Connection
+from sqlalchemy import Column, Table, and_, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.core.clock import timestamp, utc_now
+from app.core.events import Draft
+from app.core.ports import (
+    Appended,
+    ChainKey,
+    IdempotencyKey,
+    Position,
+    Replay,
+    StreamPage,
+    StreamQuery,
+    sorted_unique,
+)
+from app.core.streams import Status, Stream
+from app.store.dialect import Dialect, Transaction, translated
+from app.store.event_log import event_of, position_of
+from app.store.tables import chain_events, idempotency_keys, stream_events, streams
+
+_INSERTS: Final = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_EVENT_COLUMNS: Final = [column for column in stream_events.c if column.name != "id"]
+_MUTABLE: Final = ("streamed_amount", "remaining_amount", "end_time", "status", "version", "updated_at")
+
+
+class SqlUnitOfWork:
+    """One transaction. Many rows are one statement with one parameter, a JSON document."""
+
+    def __init__(self, connection: Connection, dialect: Dialect, transaction: Transaction) -> None:
+        """Work on a transaction that is open."""
+        self._connection = connection
+        self._dialect = dialect
+        self._transaction = transaction
+
+    async def lock(self, ids: Collection[str]) -> dict[str, Stream]:
+        """Return the streams that exist, locked in the order of their ids."""
+        if not ids:
+            return {}
+        wanted = self._dialect.values(_document(sorted_unique(ids)))
+        query = select(streams).where(streams.c.id.in_(wanted)).order_by(streams.c.id).with_for_update()
+        return {row["id"]: stream_of(row) for row in await self._connection.fetch_all(query)}
+
+    async def insert(self, new: Sequence[Stream]) -> None:
+        """Store new streams."""
+        await self._insert(streams, [_row(stream) for stream in new])
+
+    async def update(self, changed: Sequence[Stream]) -> None:
+        """Store changed streams, in the order in which they were locked."""
+        if not changed:
+            return
+        names = ("id", *_MUTABLE)
+        rows = [{name: getattr(stream, name) for name in names} for stream in changed]
+        given = self._dialect.rows(_document(rows), [streams.c[name] for name in names])
+        values = {name: given.c[name] for name in _MUTABLE}
+        await self._connection.execute(update(streams).where(streams.c.id == given.c.id).values(values))
+
+    async def seen(self, keys: Collection[ChainKey]) -> set[ChainKey]:
+        """Return the chain events among these that were taken before."""
+        columns = list(chain_events.c)
+        given = self._dialect.rows(_document(_key_rows(keys)), columns)
+        same = and_(*(column == given.c[column.name] for column in columns))
+        rows = await self._connection.fetch_all(select(*columns).select_from(chain_events.join(given, same)))
+        return {(row["transaction_hash"], row["event_index"]) for row in rows}
+
+    async def mark_seen(self, keys: Sequence[ChainKey]) -> None:
+        """Remember chain events for good."""
+        await self._insert(chain_events, _key_rows(keys))
+
+    async def recall(self, key: str) -> Replay | None:
+        """Return the answer that was given under an idempotency key."""
+        row = await self._connection.fetch_one(select(idempotency_keys).where(idempotency_keys.c.key == key))
+        return None if row is None else Replay(row["fingerprint"], row["body"].encode())
+
+    async def remember(self, key: IdempotencyKey, body: bytes) -> None:
+        """Keep the answer."""
+        row = {"key": key.key, "fingerprint": key.fingerprint, "body": body.decode()}
+        await self._insert(idempotency_keys, [{**row, "created_at": timestamp(utc_now())}])
+
+    async def append(self, drafts: Sequence[Draft]) -> Appended:
+        """Append to the log, under its lock."""
+        await self._dialect.lock_log(self._connection)
+        position: Position = await position_of(self._connection, self._dialect)
+        rows = [_event_row(draft) for draft in drafts]
+        given = self._dialect.rows(_document(rows), _EVENT_COLUMNS)
+        insert = (
+            _INSERTS[self._dialect.name](stream_events)
+            .from_select([column.name for column in _EVENT_COLUMNS], select(*given.c))
+            .returning(stream_events.c.id)
+        )
+        ids = sorted(row["id"] for row in await self._connection.fetch_all(insert))
+        events = [
+            event_of(position.epoch, seq, *(row[name] for name in ("event", "stream_id", "sender", "recipient", "body")))
+            for seq, row in zip(ids, rows, strict=True)
+        ]
+        return Appended(position.at(position.head), events)
+
+    async def commit(self) -> None:
+        """Commit."""
+        await self._transaction.commit()
+
+    async def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
+        columns: list[Column[Any]] = list(table.c)
+        given = self._dialect.rows(_document(rows), columns)
+        insert = _INSERTS[self._dialect.name](table)
+        await self._connection.execute(insert.from_select([c.name for c in columns], select(*given.c)))
+
+
+class SqlStore:
+    """Opens units of work, and reads streams."""
+
+    def __init__(self, database: Database, dialect: Dialect) -> None:
+        """`database` is connected by whoever owns it."""
+        self._database = database
+        self._dialect = dialect
+        self._writers = asyncio.Semaphore(dialect.concurrent_writers)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
+        """Open a unit of work; leaving it without `commit` undoes it."""
+        async with self.transaction() as (connection, transaction):
+            yield SqlUnitOfWork(connection, self._dialect, transaction)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[tuple[Connection, Transaction]]:
+        """Open a transaction, in the one queue in which all writers wait; run it in a task that is not cancelled."""
+        with translated():
+            async with (
+                self._writers,
+                self._database.connection() as connection,
+                self._dialect.transaction(connection) as transaction,
+            ):
+                yield connection, transaction
+
+    async def get(self, stream_id: str) -> Stream | None:
+        """Return one stream."""
+        with translated():
+            row = await self._database.fetch_one(select(streams).where(streams.c.id == stream_id))
+        return None if row is None else stream_of(row)
+
+    async def page(self, query: StreamQuery) -> StreamPage:
+        """Return streams, newest first."""
+        created_at, identity = streams.c.created_at, streams.c.id
+        conditions = [
+            column.in_(values)
+            for column, values in (
+                (streams.c.status, query.statuses),
+                (streams.c.sender, query.senders),
+                (streams.c.recipient, query.recipients),
+            )
+            if values
+        ]
+        if query.before:
+            moment, stream_id = query.before
+            conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
+        ordered = select(streams).where(*conditions).order_by(created_at.desc(), identity.desc())
+        with translated():
+            rows = await self._database.fetch_all(ordered.limit(query.limit + 1))
+        found = [stream_of(row) for row in rows[: query.limit]]
+        more = len(rows) > query.limit
+        return StreamPage(found, (found[-1].created_at, found[-1].id) if more else None)
+
+
+def stream_of(row: Any) -> Stream:
+    """Make a stream of its row."""
+    values = {column.name: row[column.name] for column in streams.c}
+    return Stream(**{**values, "status": Status(values["status"])})
+
+
+def _row(stream: Stream) -> dict[str, Any]:
+    return {column.name: getattr(stream, column.name) for column in streams.c}
+
+
+def _event_row(draft: Draft) -> dict[str, Any]:
+    return {
+        "event": draft.name,
+        "stream_id": draft.stream.id,
+        "version": draft.stream.version,
+        "sender": draft.stream.sender,
+        "recipient": draft.stream.recipient,
+        "body": draft.body().decode(),
+        "created_at": draft.timestamp,
+    }
+
+
+def _key_rows(keys: Iterable[ChainKey]) -> list[dict[str, Any]]:
+    return [{"transaction_hash": transaction, "event_index": index} for transaction, index in keys]
+
+
+def _document(rows: Any) -> str:
+    return orjson.dumps(rows).decode()

@@ -1,0 +1,1 @@
+"""Quart: thin shells around the core."""

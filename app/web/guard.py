@@ -1,0 +1,136 @@
+"""Who may write, and how many may listen."""
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Final, ParamSpec, TypeVar
+
+from quart import Response, current_app, request
+from quart.wrappers.base import BaseRequestWebsocket
+
+from app.web.problems import problem
+
+_RETRY_AFTER: Final = 5
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+class Keys:
+    """The keys that may write, known by their hashes."""
+
+    def __init__(self, hashes: frozenset[str]) -> None:
+        """`hashes`: as `app.settings.hash_key` writes them."""
+        self._hashes = hashes
+
+    def identify(self, key: str) -> str | None:
+        """Return the hash of a key that may write; None for another. Takes as long for any."""
+        given = f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+        known = [hmac.compare_digest(given, each) for each in self._hashes]
+        return given if any(known) else None
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a failure
+    """No place for another connection; `response` says so, before any upgrade."""
+
+    def __init__(self, response: Response, reason: str) -> None:
+        super().__init__(reason)
+        self.response = response
+
+
+class Admission:
+    """A place among the open connections; given back once, at the latest when nobody holds it any more.
+
+    A response whose client left before its first byte never runs, so no `finally` in it does.
+    """
+
+    def __init__(self, guard: "Guard", transport: str, address: str) -> None:
+        """Take a place."""
+        self.address = address
+        self._places = (guard.by_transport, transport), (guard.by_address, address)
+        for counter, name in self._places:
+            counter[name] += 1
+
+    def release(self) -> None:
+        """Give the place back."""
+        for counter, name in self._places:
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
+        self._places = ()  # type: ignore[assignment]
+
+    def __del__(self) -> None:
+        """Give the place back if nobody did."""
+        self.release()
+
+
+class Guard:
+    """Counts open feed connections and keeps their caps."""
+
+    def __init__(self, *, max_connections: int, max_per_address: int, proxy_hops: int) -> None:
+        """`proxy_hops`: how many proxies in front add to `X-Forwarded-For`."""
+        self.by_transport: Counter[str] = Counter()
+        self.by_address: Counter[str] = Counter()
+        self.refused = 0
+        self.draining = False
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
+        self._proxy_hops = proxy_hops
+
+    def admit(self, transport: str, client: BaseRequestWebsocket) -> Admission:
+        """Take a place for a client. Raises Refused."""
+        address = self.address_of(client)
+        if self.draining:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down", "the service is shutting down")
+        if self.by_transport.total() >= self._max_connections:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "no more connections are taken now")
+        if self.by_address[address] >= self._max_per_address:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too-many-connections", "too many connections from your address")
+        return Admission(self, transport, address)
+
+    def address_of(self, client: BaseRequestWebsocket) -> str:
+        """Return the address a request comes from: the one that the outermost trusted proxy saw."""
+        if self._proxy_hops:
+            hops = [hop.strip() for line in client.headers.getlist("X-Forwarded-For") for hop in line.split(",")]
+            if len(hops) >= self._proxy_hops:
+                return hops[-self._proxy_hops]
+        peer = client.scope.get("client")
+        return peer[0] if peer else "local"
+
+    def _refuse(self, status: HTTPStatus, slug: str, detail: str) -> None:
+        self.refused += 1
+        raise Refused(problem(status, slug, detail, retry_after=_RETRY_AFTER), slug)
+
+
+def presented_key() -> str | None:
+    """Return the key that the request shows: `Authorization: Bearer`, or `X-API-Key`."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip()
+    return request.headers.get("X-API-Key")
+
+
+def requires_key(
+    handler: Callable[Parameters, Awaitable[Result]],
+) -> Callable[Parameters, Awaitable[Result | Response]]:
+    """Let only requests with a known key through; `request.key_id` tells which. Goes outside of all parsing."""
+
+    @wraps(handler)
+    async def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result | Response:
+        keys: Keys = current_app.extensions["fluxora"].keys
+        key = presented_key()
+        identity = keys.identify(key) if key else None
+        if identity is None:
+            detail = "this needs a key: Authorization: Bearer <key>, or X-API-Key"
+            refusal = problem(HTTPStatus.UNAUTHORIZED, "unauthorized", "the key is not known" if key else detail)
+            refusal.headers["WWW-Authenticate"] = 'Bearer realm="fluxora"'
+            return refusal
+        request.key_id = identity
+        return await handler(*args, **kwargs)
+
+    guarded.requires_key = True  # type: ignore[attr-defined]
+    return guarded
+
+

@@ -1,0 +1,73 @@
+"""How the service is: `/health` for people and monitors, `/health/live` and `/health/ready` for platforms."""
+
+import os
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from quart import Blueprint, Response
+from quart_schema import hide
+
+from app import __version__
+from app.core.relay import DATABASE
+from app.web.metrics import render
+from app.web.services import Services, services
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/health")
+async def health() -> Response:
+    """Return status, live connection counts, the log's head and the database's latency."""
+    running = services()
+    outages = [{key: value for key, value in asdict(each).items() if key != "message"} for each in running.outages]
+    return _answer(
+        running,
+        process=os.getpid(),
+        version=__version__,
+        wsConnections=running.guard.by_transport["websocket"],
+        sseConnections=running.guard.by_transport["sse"],
+        log={"epoch": running.hub.epoch, "head": str(running.hub.cursor)},
+        database={"reachable": DATABASE not in running.outages, "latencyMs": running.relay.latency_ms},
+        outages=outages,
+    )
+
+
+@blueprint.get("/health/live")
+async def live() -> Response:
+    """Say that the event loop turns."""
+    return _json(HTTPStatus.OK, {"status": "ok"})
+
+
+@blueprint.get("/health/ready")
+async def ready() -> Response:
+    """Say whether requests should be sent here: not while shutting down, nor without a database."""
+    running = services()
+    fit = not running.draining and DATABASE not in running.outages
+    return _json(HTTPStatus.OK if fit else HTTPStatus.SERVICE_UNAVAILABLE, {"status": _status(running)})
+
+
+@blueprint.get("/metrics")
+@hide
+async def metrics() -> Response:
+    """Return Prometheus metrics."""
+    content, content_type = render(services())
+    return Response(content, content_type=content_type)
+
+
+def _answer(running: Services, **members: Any) -> Response:
+    code = HTTPStatus.SERVICE_UNAVAILABLE if running.draining else HTTPStatus.OK
+    return _json(code, {"status": _status(running), **members})
+
+
+def _status(running: Services) -> str:
+    if running.draining:
+        return "shutting_down"
+    return "degraded" if any(running.outages) else "ok"
+
+
+def _json(status: int, document: dict[str, Any]) -> Response:
+    response = Response(orjson.dumps(document), status, content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

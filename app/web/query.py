@@ -1,0 +1,32 @@
+"""Query strings, read."""
+
+from collections.abc import Collection
+
+from werkzeug.datastructures import Headers, MultiDict
+
+from app.core.errors import FieldError, InvalidInput
+from app.core.events import EventFilter
+from app.web.wire import CURSOR_PARAMETERS, FILTER_FIELDS, filter_of, unknown_fields
+
+
+def feed_query(args: MultiDict[str, str], headers: Headers) -> tuple[EventFilter, str | None]:
+    """Return filter and cursor of a feed's URL. The header wins: a reconnecting EventSource keeps its old URL."""
+    cursors = [headers.get("Last-Event-ID"), *(args.get(name) for name in CURSOR_PARAMETERS)]
+    cursor = next((given for given in cursors if given), None)
+    return event_filter(args, CURSOR_PARAMETERS), cursor
+
+
+def event_filter(args: MultiDict[str, str], others: Collection[str]) -> EventFilter:
+    """Return the filter in a query string that may also have the parameters `others`. Raises InvalidInput."""
+    unknown = set(args) - set(FILTER_FIELDS) - set(others)
+    if unknown:
+        raise InvalidInput(*unknown_fields(unknown))
+    return filter_of({name: args.getlist(name) for name in FILTER_FIELDS})
+
+
+def limit(args: MultiDict[str, str], *, default: int, most: int) -> int:
+    """Return the page size. Raises InvalidInput."""
+    text = args.get("limit", str(default))
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= most:
+        raise InvalidInput(FieldError("limit", f"must be a number from 1 to {most}"))
+    return int(text)

@@ -1,0 +1,53 @@
+"""What the routes work with, wired by `app.bootstrap`."""
+
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from quart import current_app
+
+from app.core.feed import Feed
+from app.core.hub import Hub
+from app.core.outages import Outages
+from app.core.ports import EventLog, Store
+from app.core.relay import Relay
+from app.core.service import StreamService
+from app.web.guard import Guard, Keys
+from app.web.liveness import Liveness
+
+EXTENSION: Final = "fluxora"
+
+
+class WebSettings(Protocol):
+    """The settings that the web keeps."""
+
+    max_body_bytes: int
+    max_message_bytes: int
+    message_rate_limit: int
+    message_rate_window: float
+    keepalive_interval: float
+    close_timeout: float
+    retry_ms: int
+    cors_origins: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Services:
+    """The parts of a running service."""
+
+    settings: WebSettings
+    hub: Hub
+    log: EventLog
+    store: Store
+    relay: Relay
+    outages: Outages
+    feed: Feed
+    streams: StreamService
+    guard: Guard
+    keys: Keys
+    liveness: Liveness
+    draining: bool = False
+
+
+def services() -> Services:
+    """Return the services of the app that handles this request."""
+    return cast("Services", current_app.extensions[EXTENSION])

@@ -1,0 +1,68 @@
+"""`/sse/streams`: the feed as Server-Sent Events."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from quart import Blueprint, Response, request
+
+from app.core.events import EventFilter
+from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
+from app.web import wire
+from app.web.connections import FeedConnection, open_feed
+from app.web.guard import Admission, Refused
+from app.web.query import feed_query
+from app.web.services import Services, services
+
+blueprint = Blueprint("sse", __name__)
+
+_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+@blueprint.get("/sse/streams")
+async def feed() -> Response:
+    """Stream every event the client wants."""
+    running = services()
+    wanted, cursor = feed_query(request.args, request.headers)
+    try:
+        admission = running.guard.admit("sse", request)
+    except Refused as refused:
+        return refused.response
+    if request.method == "HEAD":
+        return Response(b"", content_type="text/event-stream", headers=_HEADERS)
+    body = _body(running, admission, request.scope, wanted, cursor)
+    response = Response(body, content_type="text/event-stream", headers=_HEADERS)
+    response.timeout = None
+    return response
+
+
+async def _body(
+    running: Services, admission: Admission, scope: Mapping[str, Any], wanted: EventFilter, cursor: str | None
+) -> AsyncIterator[bytes]:
+    settings = running.settings
+    with open_feed(running, admission, scope, wanted, cursor) as connection:
+        # A cursor that may not be servable is not confirmed; what comes next says where the client is.
+        position = None if cursor else str(connection.subscription.position)
+        yield wire.sse_opening(settings.retry_ms, position)
+        async for block in _blocks(connection, settings.keepalive_interval, position or cursor):
+            yield block
+
+
+async def _blocks(connection: FeedConnection, keepalive: float, told: str | None) -> AsyncIterator[bytes]:
+    """Yield what to send. `told` is the last id the client has: a filter's gaps move it on while nothing else does."""
+    while True:
+        delivery: Delivery = await connection.subscription.next(keepalive)
+        if isinstance(delivery, Events):
+            told = delivery.events[-1].id
+            yield b"".join(map(wire.sse_event, delivery.events))
+        elif isinstance(delivery, ServiceMessage):
+            told = told if delivery.cursor is None else str(delivery.cursor)
+            yield wire.sse_message(delivery)
+        elif isinstance(delivery, Idle):
+            cursor = str(delivery.cursor)
+            yield wire.KEEPALIVE if cursor == told else wire.sse_position(cursor)
+            told = cursor
+        elif isinstance(delivery, Close):
+            connection.reason = delivery.reason
+            if delivery.retry is not None:
+                yield wire.sse_retry(delivery.retry)
+            return
