@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -57,7 +57,7 @@ class Application:
         await services.streams.drain()
         await services.feed.close(retry_ms=self.settings.retry_ms)
         loop = asyncio.get_running_loop()
-        while services.guard.by_transport.total() and loop.time() < deadline:
+        while services.guard.by_transport.total() and loop.time() < deadline:  # noqa: ASYNC110 - a few looks, once
             await asyncio.sleep(0.01)
 
     def _wire(self, settings: Settings, hashes: frozenset[str]) -> Services:
@@ -83,7 +83,7 @@ class Application:
             liveness=Liveness(heartbeat=settings.heartbeat_interval, write_timeout=settings.write_timeout),
         )
 
-    async def _serving(self) -> AsyncIterator[None]:
+    async def _serving(self) -> AsyncGenerator[None, None]:
         settings, services = self.settings, self.services
         retention = Retention(
             self.store,
@@ -124,5 +124,3 @@ async def _background(*runners: Callable[[], Coroutine[Any, Any, None]]) -> Asyn
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-

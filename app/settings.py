@@ -63,8 +63,12 @@ class Settings(BaseSettings):
     retention_seconds: float = Field(604_800, ge=0, description="events younger than this are kept")
     retention_events: int = Field(1_000_000, ge=1, description="this many newest events are kept, however old")
     prune_interval: float = Field(60, gt=0, description="seconds between two rounds of pruning")
-    poll_interval: float = Field(1, gt=0, description="seconds between two looks at the log, which also test the database")
-    shutdown_timeout: float = Field(25, gt=1, description="seconds from SIGTERM to the end, at most (Heroku kills at 30)")
+    poll_interval: float = Field(
+        1, gt=0, description="seconds between two looks at the log, which also test the database"
+    )
+    shutdown_timeout: float = Field(
+        25, gt=1, description="seconds from SIGTERM to the end, at most (Heroku kills at 30)"
+    )
 
     @field_validator("database_url")
     @classmethod

@@ -47,7 +47,7 @@ class StreamCreated:
         return self.stream.id
 
     def apply(self, stream: Stream | None, now: str) -> Outcome:
-        """A stream that exists already stays as it is."""
+        """Leave a stream that exists already as it is."""
         del now
         return Outcome(self.stream, EventName.CREATED) if stream is None else Outcome(stream, None)
 
@@ -61,7 +61,7 @@ class StreamUpdated:
     change: StreamChange
 
     def apply(self, stream: Stream | None, now: str) -> Outcome:
-        """What was streamed never becomes less, so a smaller amount is an older event that came late."""
+        """Refuse a smaller amount than was streamed already: it never becomes less, so this event came late."""
         known = _known(stream, self.target)
         streamed = self.change.streamed_amount
         if streamed is not None and Decimal(streamed) < Decimal(known.streamed_amount):
@@ -78,7 +78,7 @@ class StreamCancelled:
     key: ChainKey
 
     def apply(self, stream: Stream | None, now: str) -> Outcome:
-        """Cancelling is final."""
+        """Cancel it, for good."""
         return changed(_known(stream, self.target), StreamChange(status=Status.CANCELLED), now)
 
 

@@ -82,7 +82,7 @@ class Event:
     forms: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def committed(  # noqa: PLR0913 - a row of the log has these columns
+    def committed(  # noqa: PLR0917 - a row of the log has these columns
         cls, epoch: str, seq: int, name: str, stream_id: str, sender: str, recipient: str, body: bytes
     ) -> Self:
         """Give a body from the log its id."""

@@ -43,7 +43,7 @@ class Feed:
             self._hub.subscriptions.discard(subscription)
 
     async def close(self, *, retry_ms: int) -> None:
-        """Tell every client that the service restarts, each with its own time to come back: `retry_ms` to three times that."""
+        """Tell every client that the service restarts, each with a time of its own to come back: 1 to 3 `retry_ms`."""
         for count, subscription in enumerate(list(self._hub.subscriptions), start=1):
             retry = random.randint(retry_ms, 3 * retry_ms)  # noqa: S311 - spreads reconnects, guards nothing
             close = Close(SERVICE_RESTART, f"service restart; retry in {retry} ms", retry)

@@ -1,7 +1,7 @@
 """What a feed says beside the events of the log. Such messages are outside the log and outside filters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -47,8 +47,8 @@ Delivery = Events | ServiceMessage | Idle | Close
 NORMAL: Final = 1000
 
 
-def _message(event: str, cursor: Cursor | None = None, **fields: Any) -> ServiceMessage:
-    return ServiceMessage(event, orjson.dumps({"event": event, **fields}), cursor)
+def _message(event: str, **fields: Any) -> ServiceMessage:
+    return ServiceMessage(event, orjson.dumps({"event": event, **fields}))
 
 
 def _now() -> str:
@@ -56,22 +56,23 @@ def _now() -> str:
 
 
 def degraded(source: str, reason: str) -> ServiceMessage:
-    """Something the feed depends on is out of order."""
+    """Say that something the feed depends on is out of order."""
     return _message("service.degraded", source=source, reason=reason, timestamp=_now())
 
 
 def recovered(source: str, reason: str) -> ServiceMessage:
-    """It works again."""
+    """Say that it works again."""
     return _message("service.recovered", source=source, reason=reason, timestamp=_now())
 
 
 def reset(reason: str, cursor: Cursor) -> ServiceMessage:
-    """The client's cursor cannot be served: load a snapshot; the feed goes on live from `cursor`."""
-    return _message("feed.reset", cursor, reason=reason, cursor=str(cursor), timestamp=_now())
+    """Say that the client's cursor cannot be served: load a snapshot; the feed goes on live from `cursor`."""
+    message = _message("feed.reset", reason=reason, cursor=str(cursor), timestamp=_now())
+    return replace(message, cursor=cursor)
 
 
 def subscribed(wanted: EventFilter | None, cursor: Cursor) -> ServiceMessage:
-    """Events after `cursor` are chosen by this filter; `None`: by none, the feed is paused."""
+    """Say that events after `cursor` are chosen by this filter; `None`: by none, the feed is paused."""
     shown = None if wanted is None else wanted.to_json()
     return _message("subscribed", filter=shown, cursor=str(cursor))
 
@@ -82,5 +83,5 @@ def pong() -> ServiceMessage:
 
 
 def error(code: str, message: str) -> ServiceMessage:
-    """A control message was not understood; nothing changed."""
+    """Say that a control message was not understood, and that nothing changed."""
     return _message("error", code=code, message=message)

@@ -230,5 +230,3 @@ def _draft(outcome: Outcome, now: str) -> Draft:
         message = "nothing changed, so there is no event"
         raise ValueError(message)
     return Draft(outcome.name, outcome.stream, outcome.changed, now)
-
-

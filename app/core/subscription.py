@@ -190,12 +190,15 @@ class Subscription:
         self.wanted, self._keys, self._paused = wanted, tuple(wanted.keys()), paused
 
     def _caught_up(self) -> bool:
-        return self._expired is None and self._epoch == self._hub.epoch and (self._paused or self._seq == self._hub.head)
+        if self._expired is not None or self._epoch != self._hub.epoch:
+            return False
+        return self._paused or self._seq == self._hub.head
 
     async def _wait(self, seconds: float | None) -> bool:
         """Wait to be woken; False when `seconds` went by instead."""
         loop = asyncio.get_running_loop()
-        self._waiting = woken = loop.create_future()
+        woken: asyncio.Future[bool] = loop.create_future()
+        self._waiting = woken
         timer = None if seconds is None else loop.call_later(seconds, _give_up, woken)
         if self._caught_up() and not self._paused and self._seq >= self._hub.flushed:
             self._joined = True

@@ -113,7 +113,7 @@ class _WebSocket(WSStream):
                 await self._send_wsproto_event(CloseConnection(event.code, event.reason))
                 await self.send(StreamClosed(stream_id=self.stream_id))
 
-    async def _take(self, event: Message) -> None:
+    async def _take(self, event: Message[Any]) -> None:
         """Add a piece to the client's message.
 
         Hypercorn counts characters, up to four bytes each, and closes without telling the app. Here the app is shown
@@ -124,13 +124,17 @@ class _WebSocket(WSStream):
         if self._size > limit:
             if not self._too_big:
                 self._too_big = True
-                await self.app_put({"type": "websocket.receive", "bytes": None, "text": " " * (limit + 1)})
+                await self._put({"type": "websocket.receive", "bytes": None, "text": " " * (limit + 1)})
             return
         self.buffer.extend(event)
         if event.message_finished:
-            await self.app_put(self.buffer.to_message())
+            await self._put(self.buffer.to_message())
             self.buffer.clear()
             self._size = 0
+
+    async def _put(self, message: dict[str, Any]) -> None:
+        if self.app_put is not None:
+            await self.app_put(message)
 
 
 def install() -> set[Connection]:
@@ -141,10 +145,8 @@ def install() -> set[Connection]:
     """
     connections: set[Connection] = set()
     server = type("Server", (_Server,), {"connections": connections})
-    hypercorn.asyncio.run.TCPServer = server  # type: ignore[misc]
+    hypercorn.asyncio.run.TCPServer = server  # type: ignore[assignment, attr-defined]
     for module in (hypercorn.protocol.h11, hypercorn.protocol.h2):
-        module.WSStream = _WebSocket  # type: ignore[attr-defined]
+        setattr(module, "WSStream", _WebSocket)  # noqa: B010 - mypy knows the modules too well
     hypercorn.protocol.ws_stream.server_extensions_handshake = lambda *_: None  # type: ignore[attr-defined]
     return connections
-
-

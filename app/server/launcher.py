@@ -19,7 +19,7 @@ from hypercorn.utils import LifespanFailureError, wrap_app
 
 from app.server.connection import Connection, install
 
-CONFIG_FILE: Final = Path("hypercorn.toml")
+CONFIG_FILE: Final = Path(__file__).parent.parent.parent / "hypercorn.toml"
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _STRAGGLER_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.02
@@ -59,7 +59,9 @@ async def launch(app: ASGIFramework, drain: Drain, settings: Limits, announce: C
         loop.add_signal_handler(name, stop.set)
 
     async def until_drained() -> None:
-        announce(sockets.insecure_sockets[0].getsockname()[1] if sockets.insecure_sockets else settings.port)
+        port = (sockets.secure_sockets + sockets.insecure_sockets)[0].getsockname()[1]
+        _logger.info("listening", host=settings.host, port=port)
+        announce(port)
         await stop.wait()
         _logger.info("shutdown_started", connections=len(connections))
         _die_after(settings.shutdown_timeout)
@@ -72,13 +74,13 @@ async def launch(app: ASGIFramework, drain: Drain, settings: Limits, announce: C
     _logger.info("shutdown_finished")
 
 
-async def _drain(drain: Drain, connections: set[Connection], timeout: float) -> None:
+async def _drain(drain: Drain, connections: set[Connection], seconds: float) -> None:
     """Let the app say goodbye; then abort who is left, for Hypercorn waits for open connections before anything else.
 
     Half of the time is for clients that still read; the rest is for what comes after.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout / 2
+    deadline = loop.time() + seconds / 2
     try:
         async with asyncio.timeout_at(deadline):
             await drain(deadline)
@@ -101,7 +103,7 @@ def _abort_all(connections: set[Connection]) -> None:
 async def _wait(condition: Callable[[], bool], seconds: float) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    while not condition() and loop.time() < deadline:
+    while not condition() and loop.time() < deadline:  # noqa: ASYNC110 - the transports tell nobody
         await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -124,13 +126,16 @@ def _config(settings: Limits) -> Config:
 
 
 class _QuietLogger(Logger):
-    """Hypercorn's own lines, in our log; it has no access log, which would cost a line for every connection twice."""
+    """Hypercorn's warnings, in our log. No access log: connections have lines of their own, with reason and time."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.error_logger = structlog.stdlib.get_logger("hypercorn")
+        self.error_logger = structlog.stdlib.get_logger("hypercorn")  # type: ignore[assignment]
 
     async def access(self, *_: object) -> None:
+        pass
+
+    async def info(self, *_: object, **__: object) -> None:
         pass
 
 
@@ -145,5 +150,3 @@ def _open_sockets(config: Config, settings: Limits) -> Sockets:
             # Inherited by accepted sockets: a peer that vanished with data in flight is noticed by the kernel.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.write_timeout * 1000))
     return sockets
-
-

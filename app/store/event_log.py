@@ -56,7 +56,7 @@ class SqlEventLog:
             raise Unavailable(UNREACHABLE)
         if floor > after.seq:
             raise CursorExpired("pruned")
-        return [event_of(after.epoch, *row) for row in rows]
+        return [event_of(after.epoch, *(row[index] for index in range(len(_COLUMNS)))) for row in rows]
 
 
 async def position_of(connection: Connection, dialect: Dialect) -> Position:
@@ -82,9 +82,7 @@ def _conditions(wanted: EventFilter, dialect: Dialect) -> Sequence[ColumnElement
         (stream_events.c.recipient, wanted.recipients),
         (stream_events.c.event, wanted.events),
     )
-    return [
-        column.in_(dialect.values(orjson.dumps(sorted(values)).decode())) for column, values in chosen if values
-    ]
+    return [column.in_(dialect.values(orjson.dumps(sorted(values)).decode())) for column, values in chosen if values]
 
 
 async def prune_step(connection: Connection, *, before: datetime, keep: int, limit: int) -> int:

@@ -1,8 +1,9 @@
 """Prunes what no setting says to keep."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import delete
@@ -70,9 +71,9 @@ class Retention:
         return 0
 
 
-async def _uncancelled(step: "asyncio._CoroutineLike[int]") -> int:
+async def _uncancelled(step: Coroutine[Any, Any, int]) -> int:
     """Let a step finish though its caller is cancelled: a cancelled transaction would leak its connection."""
-    task = asyncio.ensure_future(step)
+    task = asyncio.create_task(step)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

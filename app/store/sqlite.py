@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import aiosqlite
 from databases import Database
@@ -64,7 +64,7 @@ class PooledBackend(SQLiteBackend):
 
 
 class _Database(Database):
-    SUPPORTED_BACKENDS: ClassVar[dict[str, str]] = {"sqlite": f"{__name__}:PooledBackend"}
+    SUPPORTED_BACKENDS = {"sqlite": f"{__name__}:PooledBackend"}  # noqa: RUF012 - as the base class has it
 
 
 class _Transaction:
@@ -92,7 +92,7 @@ class SQLite:
 
     @asynccontextmanager
     async def transaction(self, connection: Connection) -> AsyncIterator[_Transaction]:
-        """Open a transaction that writes from the start: a deferred one that read first fails as soon as it meets another."""
+        """Open a transaction that writes from the start: a deferred one that has read fails when it meets another."""
         raw: aiosqlite.Connection = connection.raw_connection
         await raw.execute("BEGIN IMMEDIATE")
         try:
@@ -115,7 +115,7 @@ class SQLite:
         """BEGIN IMMEDIATE did."""
 
     async def history(self, connection: Connection) -> str:
-        """A file does not tell that it was restored: see `python -m app new-epoch`."""
+        """Return nothing: a file does not tell that it was restored; see `python -m app new-epoch`."""
         del connection
         return ""
 

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import Any, Final
 
 import orjson
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import Column, Table, and_, or_, select, update
+from sqlalchemy import Column, ColumnElement, Table, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.core.clock import timestamp, utc_now
@@ -29,6 +30,7 @@ from app.store.event_log import event_of, position_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
 
 _INSERTS: Final = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_STREAM_NAMES: Final = tuple(field.name for field in fields(Stream))
 _EVENT_COLUMNS: Final = [column for column in stream_events.c if column.name != "id"]
 _MUTABLE: Final = ("streamed_amount", "remaining_amount", "end_time", "status", "version", "updated_at")
 
@@ -99,7 +101,9 @@ class SqlUnitOfWork:
         )
         ids = sorted(row["id"] for row in await self._connection.fetch_all(insert))
         events = [
-            event_of(position.epoch, seq, *(row[name] for name in ("event", "stream_id", "sender", "recipient", "body")))
+            event_of(
+                position.epoch, seq, *(row[name] for name in ("event", "stream_id", "sender", "recipient", "body"))
+            )
             for seq, row in zip(ids, rows, strict=True)
         ]
         return Appended(position.at(position.head), events)
@@ -152,7 +156,7 @@ class SqlStore:
     async def page(self, query: StreamQuery) -> StreamPage:
         """Return streams, newest first."""
         created_at, identity = streams.c.created_at, streams.c.id
-        conditions = [
+        conditions: list[ColumnElement[bool]] = [
             column.in_(values)
             for column, values in (
                 (streams.c.status, query.statuses),
@@ -174,12 +178,12 @@ class SqlStore:
 
 def stream_of(row: Any) -> Stream:
     """Make a stream of its row."""
-    values = {column.name: row[column.name] for column in streams.c}
+    values = {name: row[name] for name in _STREAM_NAMES}
     return Stream(**{**values, "status": Status(values["status"])})
 
 
 def _row(stream: Stream) -> dict[str, Any]:
-    return {column.name: getattr(stream, column.name) for column in streams.c}
+    return {name: getattr(stream, name) for name in _STREAM_NAMES}
 
 
 def _event_row(draft: Draft) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The Quart app: routes, errors, request ids, documentation."""
 
 import re
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import structlog
@@ -14,7 +14,7 @@ from app.web import events, health, outages, pages, problems, sse, streams, webs
 from app.web.services import EXTENSION, Services
 
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,128}")
-_SECURITY: Final = {
+_SECURITY: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "key": {"type": "apiKey", "in_": "header", "name": "X-API-Key"},
 }
@@ -45,7 +45,14 @@ def create_quart(services: Services) -> Quart:
         cors(
             app,
             allow_origin=services.settings.cors_origins,
-            allow_headers=["Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID"],
+            allow_headers=[
+                "Authorization",
+                "X-API-Key",
+                "Content-Type",
+                "Idempotency-Key",
+                "If-Match",
+                "Last-Event-ID",
+            ],
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             expose_headers=["ETag", "Last-Event-ID", "Location", "X-Request-ID", "Retry-After"],
         )

@@ -43,7 +43,11 @@ _CONTROLS = {
 def document(settings: WebSettings) -> bytes:
     """Return the AsyncAPI document."""
     _, definitions = models_json_schema([(EventDocument, "serialization")], ref_template="#/components/schemas/{model}")
-    event = {"name": "event", "contentType": "application/json", "payload": {"$ref": "#/components/schemas/EventDocument"}}
+    event = {
+        "name": "event",
+        "contentType": "application/json",
+        "payload": {"$ref": "#/components/schemas/EventDocument"},
+    }
     sent = {"event": event, **{name: _message(name, schema) for name, schema in _SERVICE_MESSAGES.items()}}
     replies = {name: _message(name, schema) for name, schema in _REPLIES.items()}
     controls = {

@@ -18,6 +18,6 @@ async def body(model: type[Model]) -> Model:
         message = "the body must be JSON, with Content-Type: application/json"
         raise UnsupportedMediaType(message)
     try:
-        return model.model_validate_json(await request.get_data(cache=False))
+        return model.model_validate_json(await request.get_data())
     except ValidationError as error:
         raise InvalidInput(*field_errors(error)) from None

@@ -40,7 +40,7 @@ class FeedConnection:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._watched.end, self.reason)
 
     def forget(self) -> None:
-        """It is over."""
+        """Take back `abort_after`: it is over."""
         if self._timer is not None:
             self._timer.cancel()
 

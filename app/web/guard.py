@@ -8,7 +8,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Final, ParamSpec, TypeVar
 
-from quart import Response, current_app, request
+from quart import Response, current_app, g, request
 from quart.wrappers.base import BaseRequestWebsocket
 
 from app.web.problems import problem
@@ -32,7 +32,7 @@ class Keys:
         return given if any(known) else None
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure
+class Refused(Exception):
     """No place for another connection; `response` says so, before any upgrade."""
 
     def __init__(self, response: Response, reason: str) -> None:
@@ -115,7 +115,7 @@ def presented_key() -> str | None:
 def requires_key(
     handler: Callable[Parameters, Awaitable[Result]],
 ) -> Callable[Parameters, Awaitable[Result | Response]]:
-    """Let only requests with a known key through; `request.key_id` tells which. Goes outside of all parsing."""
+    """Let only requests with a known key through; `g.key_id` tells which. Goes outside of all parsing."""
 
     @wraps(handler)
     async def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result | Response:
@@ -127,10 +127,8 @@ def requires_key(
             refusal = problem(HTTPStatus.UNAUTHORIZED, "unauthorized", "the key is not known" if key else detail)
             refusal.headers["WWW-Authenticate"] = 'Bearer realm="fluxora"'
             return refusal
-        request.key_id = identity
+        g.key_id = identity
         return await handler(*args, **kwargs)
 
     guarded.requires_key = True  # type: ignore[attr-defined]
     return guarded
-
-

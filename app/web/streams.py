@@ -4,12 +4,12 @@ import re
 from datetime import datetime
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, g, request
 from quart_schema import document_headers, document_querystring, document_request, document_response
 
 from app.core.addresses import is_address
@@ -68,7 +68,7 @@ async def create() -> Response:
     new = await body(NewStream)
     now = running.streams.now()
     stream = new.to_stream(now, int(datetime.fromisoformat(now).timestamp()))
-    created = await running.streams.create(stream, new.chain_key, _idempotency(await request.get_data()))
+    created = await running.streams.create(stream, new.chain_key, _idempotency(bytes(await request.data)))
     document = orjson.loads(created.body)
     response = _json(created.body, HTTPStatus.CREATED)
     response.headers["Location"] = f"/api/streams/{document['id']}"
@@ -159,8 +159,7 @@ def _idempotency(content: bytes) -> IdempotencyKey | None:
         return None
     if not _KEY.fullmatch(given):
         raise InvalidInput(FieldError("Idempotency-Key", "must be 1 to 255 printable ASCII characters without spaces"))
-    who: Any = getattr(request, "key_id", "")
-    return IdempotencyKey(sha256(f"{who}|{given}".encode()).hexdigest(), sha256(content).hexdigest())
+    return IdempotencyKey(sha256(f"{g.key_id}|{given}".encode()).hexdigest(), sha256(content).hexdigest())
 
 
 def _stream_query() -> StreamQuery:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -85,6 +86,7 @@ async def _receive(running: Services, connection: FeedConnection) -> None:
         if close is None:
             _control(connection.subscription, message)
         else:
+            connection.reason = close.reason
             connection.subscription.close(close)
             # A client that does not read either would not let the close frame through.
             connection.abort_after(settings.close_timeout)
@@ -100,7 +102,7 @@ def _violation(message: Any, max_bytes: int, *, crowded: bool) -> Close | None:
     return None
 
 
-def _control(subscription: Subscription, text: str) -> None:
+def _control(subscription: Subscription, text: Any) -> None:
     try:
         message = wire.parse_control(text)
         kind = message["type"]
@@ -116,13 +118,14 @@ def _control(subscription: Subscription, text: str) -> None:
         subscription.say(messages.error("invalid-message", str(error)))
 
 
-async def _say_goodbye(close: Close, connection: FeedConnection, timeout: float) -> None:
-    """Close, and read on until the client has answered: closing a socket with unread data would reset it, and the
+async def _say_goodbye(close: Close, connection: FeedConnection, seconds: float) -> None:
+    """Close, and read on until the client has answered; Quart cancels this handler when it is gone.
 
-    client would not see why. Quart cancels this handler when the client is gone.
+    Closing a socket with unread data would reset it, and the client would not see why.
     """
-    connection.abort_after(timeout)
+    connection.abort_after(seconds)
     await websocket.close(close.code, close.reason)
-    async with asyncio.timeout(timeout):
-        while True:
-            await websocket.receive()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                await websocket.receive()

@@ -37,7 +37,7 @@ def sse_message(message: ServiceMessage) -> bytes:
 
 
 def sse_opening(retry_ms: int, cursor: str | None) -> bytes:
-    """Return the first bytes of a feed. With the cursor, even a client that loses it before any event resumes exactly."""
+    """Return the first bytes of a feed; with the cursor, a client that loses it before any event resumes exactly."""
     position = f"id: {cursor}\n" if cursor else ""
     return f"retry: {retry_ms}\n: connected\n{position}\n".encode()
 

@@ -38,9 +38,7 @@ def upgrade() -> None:
 
     op.create_table(
         "stream_events",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("stream_id", sa.Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),

@@ -1,0 +1,120 @@
+"""Fixtures: databases, running services."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.feeds import TRANSPORTS
+from tests.support.postgres import Cluster, find_binaries
+from tests.support.server import KEY, Server
+
+ON_CI = bool(os.environ.get("CI"))
+
+
+def skip_or_fail(reason: str) -> None:
+    """A newcomer's machine may lack something; CI may not."""
+    if ON_CI:
+        pytest.fail(f"{reason}, and on CI that is a failure")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    binaries = find_binaries()
+    if binaries is None:
+        skip_or_fail("PostgreSQL's server binaries are not installed")
+    cluster = Cluster(binaries)
+    cluster.start()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def new_postgresql(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Makes databases: on TEST_DATABASE_URL's server if that is set, else on a throwaway cluster."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        import asyncio  # noqa: PLC0415
+        import threading  # noqa: PLC0415
+
+        import asyncpg  # noqa: PLC0415
+
+        def make() -> str:
+            name = f"fluxora_{uuid.uuid4().hex[:12]}"
+
+            async def create() -> None:
+                connection = await asyncpg.connect(given)
+                await connection.execute(f'CREATE DATABASE "{name}"')
+                await connection.close()
+
+            thread = threading.Thread(target=lambda: asyncio.run(create()))
+            thread.start()
+            thread.join()
+            return str(httpx.URL(given).copy_with(path=f"/{name}"))
+
+        return make
+    cluster: Cluster = request.getfixturevalue("cluster")
+    return lambda: cluster.create_database(f"fluxora_{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Makes an empty database of a kind, and returns its URL."""
+
+    def make(kind: str) -> str:
+        if kind == "postgresql":
+            return request.getfixturevalue("new_postgresql")()
+        return f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'fluxora.db'}"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def server(
+    backend: str, new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One service for all tests that don't harm it, on each database."""
+    server = Server(tmp_path_factory.mktemp("server"), database_url=new_database(backend)).start()
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture
+def make_server(new_database: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Makes services of the test's own, with its own settings; `backend="postgresql"` for PostgreSQL."""
+    made: list[Server] = []
+
+    def make(*, backend: str = "sqlite", **settings: object) -> Server:
+        settings.setdefault("database_url", new_database(backend))
+        made.append(Server(tmp_path, **settings))
+        return made[-1].start()
+
+    yield make
+    for each in made:
+        each.kill()
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+async def api(server: Server):
+    """A client of the shared service that may write."""
+    async with api_of(server) as client:
+        yield client
+
+
+def api_of(server: Server) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return httpx.AsyncClient(base_url=server.base, headers=headers, timeout=30)

@@ -1,0 +1,138 @@
+"""The real service, in a process of its own, on a free port of loopback."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+KEY = "test-key-0123456789abcdef"
+
+
+def run_app(
+    *arguments: str, cwd: Path, python: str = sys.executable, **settings: object
+) -> subprocess.CompletedProcess:
+    """Run `python -m app` to its end."""
+    return subprocess.run(
+        [python, "-m", "app", *arguments],
+        cwd=cwd,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def environment(settings: dict[str, object]) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "PYTHONPATH": str(ROOT), **{name.upper(): str(value) for name, value in settings.items()}}
+
+
+class Server:
+    """A running service. Settings are keyword arguments, named as in app.settings."""
+
+    def __init__(self, cwd: Path, *, python: str = sys.executable, migrate: bool = True, **settings: object) -> None:
+        self.cwd = cwd
+        self.python = python
+        self.settings: dict[str, object] = {
+            "port": 0,
+            "api_keys": KEY,
+            "max_connections_per_address": 10_000,
+            **settings,
+        }
+        self.lines: list[dict] = []
+        self.process: subprocess.Popen | None = None
+        if migrate:
+            done = run_app("migrate", cwd=cwd, python=python, **self.settings)
+            assert done.returncode == 0, done.stderr
+
+    def start(self) -> "Server":
+        self.process = subprocess.Popen(
+            [self.python, "-m", "app"],
+            cwd=self.cwd,
+            env=environment(self.settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._listening = threading.Event()
+        self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self._reader.start()
+        assert self._listening.wait(30), f"the service did not start: {self.lines}"
+        # The same port after a restart, so that clients find it again.
+        self.settings["port"] = self.port
+        return self
+
+    def _read(self, process: subprocess.Popen) -> None:
+        for line in process.stdout or ():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {"event": line.rstrip()}
+            self.lines.append(entry)
+            if entry["event"] == "listening":
+                self.port = int(entry["port"])
+                self._listening.set()
+        self._listening.set()
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/streams"
+
+    @property
+    def pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
+    def logged(self, event: str) -> list[dict]:
+        return [line for line in self.lines if line["event"] == event]
+
+    def memory(self) -> int:
+        """Resident memory in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) * 1024
+
+    def terminate(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = 35) -> int:
+        assert self.process
+        code = self.process.wait(seconds)
+        self._reader.join(5)
+        return code
+
+    def stop(self) -> int:
+        """SIGTERM, then the exit code."""
+        self.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def restart(self) -> "Server":
+        assert self.stop() == 0
+        return self.start()
+
+
+def until(condition, seconds: float = 10, pause: float = 0.01):
+    """Wait for a condition in a thread that may block; returns its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(pause)
+    return value
