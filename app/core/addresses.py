@@ -10,11 +10,11 @@ _VERSION_BYTES = {"G": 6 << 3, "C": 2 << 3}
 def is_address(text: str, kinds: str = "GC") -> bool:
     """Tell whether `text` is an account (`G...`) or contract (`C...`) address with a right checksum.
 
-    SEP-23: base32 of a version byte, 32 bytes of payload and their CRC16-XModem, little-endian. 56 characters hold
-    exactly these 35 bytes, so no two spellings decode alike. The Stellar SDK does the same but brings an HTTP client
-    and a crypto library along; `binascii.crc_hqx` is the same CRC.
+    SEP-23: base32 of a version byte, 32 bytes of payload and their CRC16-XModem, little-endian. 56 characters,
+    none of them padding, hold exactly these 35 bytes, so no two spellings decode alike. The Stellar SDK does the same
+    but brings an HTTP client and a crypto library along; `binascii.crc_hqx` is the same CRC.
     """
-    if len(text) != _LENGTH or text[0] not in kinds:
+    if len(text) != _LENGTH or text[0] not in kinds or "=" in text:
         return False
     try:
         decoded = b32decode(text)

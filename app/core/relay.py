@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from app.core.errors import CursorExpired, Unavailable
-from app.core.events import EventFilter
+from app.core.events import Event, EventFilter
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.ports import Appended, EventLog
@@ -44,11 +44,14 @@ class Relay:
         position = await self._log.position()
         self._hub.rebase(position)
         start = max(position.floor, position.head - recent)
-        events = []
+        events: list[Event] = []
         while start < position.head:
-            page = await self._log.read(position.at(start), position.head, EventFilter(), _PAGE)
+            try:
+                page = await self._log.read(position.at(start), position.head, EventFilter(), _PAGE)
+            except CursorExpired:
+                page = []
             if not page:
-                break
+                return
             events += page
             start = page[-1].seq
         self._hub.rebase(position, events)
@@ -116,6 +119,10 @@ class Relay:
             except CursorExpired:
                 hub.rebase(position)
                 break
+            if not page:
+                # The log was replaced since its position was read: the next look sees which it is now.
+                self._doubtful = True
+                return
             hub.publish(page)
             await asyncio.sleep(0)
         self._doubtful = False

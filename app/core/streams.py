@@ -82,7 +82,7 @@ class Stream:
         wanted = change.given()
         if not TRANSITIONS[self.status]:
             message = f"the stream is {self.status}, which is final"
-            raise Conflict(message, field="status" if change.status else next(iter(wanted), None))
+            raise Conflict(message, field=JSON_NAMES[next(iter(wanted), "status")])
         if change.status not in (None, self.status) and change.status not in TRANSITIONS[self.status]:
             message = f"a stream cannot go from {self.status} to {change.status}"
             raise Conflict(message, field="status")

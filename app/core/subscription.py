@@ -54,9 +54,12 @@ class Subscription:
     def start(self, cursor: str) -> None:
         """Go to a client's cursor; one that cannot be served becomes a `feed.reset`."""
         try:
-            self._epoch, self._seq = (parsed := Cursor.parse(cursor)).epoch, parsed.seq
+            parsed = Cursor.parse(cursor)
         except ValueError:
             self._expired = "malformed"
+        else:
+            self._expired = None
+            self._epoch, self._seq = parsed.epoch, parsed.seq
 
     def subscribe(self, wanted: EventFilter, cursor: str | None) -> None:
         """Choose by another filter from here on, or from `cursor`; acknowledged in the order of the feed."""
@@ -86,10 +89,10 @@ class Subscription:
 
     def wake(self, start: int | None = None) -> None:
         """Let `next` look again. `start`: events after it are new, all before it were not wanted."""
-        if self._waiting is None or self._waiting.done():
-            return
+        # Also when its time is up, or it was cancelled, and `next` has not run since: it would take all as seen.
         self._go_behind(start)
-        self._waiting.set_result(True)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(True)
 
     async def next(self, idle: float | None = None) -> Delivery:
         """Wait for what to send next; an Idle after `idle` seconds without any."""
@@ -103,7 +106,7 @@ class Subscription:
                 return delivery
             if self._close:
                 return self._close
-            if not self._inbox and self._caught_up() and not await self._wait(idle):
+            if self._caught_up() and not await self._wait(idle):
                 return Idle(self.position)
 
     async def _advance(self) -> Delivery | None:
@@ -180,12 +183,12 @@ class Subscription:
     def _reset(self, reason: str) -> ServiceMessage:
         cursor = self._hub.cursor
         self._move(cursor, self.wanted, paused=self._paused)
+        self._expired = None
         return messages.reset(reason, cursor)
 
     def _move(self, cursor: Cursor, wanted: EventFilter, *, paused: bool) -> None:
         self._changes += 1
         self._go_behind(None)
-        self._expired = None
         self._epoch, self._seq = cursor.epoch, cursor.seq
         self.wanted, self._keys, self._paused = wanted, tuple(wanted.keys()), paused
 
@@ -196,6 +199,8 @@ class Subscription:
 
     async def _wait(self, seconds: float | None) -> bool:
         """Wait to be woken; False when `seconds` went by instead."""
+        if self._inbox or self._close:
+            return True
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[bool] = loop.create_future()
         self._waiting = woken

@@ -5,10 +5,12 @@ The ASGI `state` of every request has a `Connection` under `connection`; that of
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from ssl import SSLError
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import hypercorn.asyncio.run
 import hypercorn.protocol.h2
@@ -20,6 +22,13 @@ from hypercorn.events import Event as ServerEvent
 from hypercorn.protocol.events import Event, Request, StreamClosed
 from hypercorn.protocol.ws_stream import WSStream
 from wsproto.events import CloseConnection, Message, Ping, TextMessage
+
+_UNSENT_BYTES: Final = 128 * 1024
+"""The kernel takes no more than this beyond what the peer has room for, instead of up to 4 MB a connection. So a peer
+that does not read costs little, and one that reads slowly is seen to make progress."""
+
+_FRAMES_PER_SECOND: Final = 200
+"""A client's messages are limited far below, but those that keep the limit may come in pieces, and with pings."""
 
 
 class Connection:
@@ -41,6 +50,11 @@ class Connection:
         """Note that bytes came from the peer."""
         self.last_read = self._now()
 
+    @property
+    def closing(self) -> bool:
+        """Whether it has ended, whatever was read of it before."""
+        return self._transport.is_closing()
+
     def abort(self) -> None:
         """End the connection at once, whatever is buffered: a peer that does not read would never let it close."""
         self._transport.abort()
@@ -60,6 +74,10 @@ class _Server(TCPServer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            with suppress(OSError):  # it may be gone already
+                own = self.writer.get_extra_info("socket")
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         self.connection = Connection(self.writer.transport, self.loop.time)
         self.state = {**self.state, "connection": self.connection}
 
@@ -72,8 +90,16 @@ class _Server(TCPServer):
 
     async def protocol_send(self, event: ServerEvent) -> None:
         if isinstance(event, RawData):
+            if self.connection.closing:
+                # Whoever sends is told that the peer left, and gets the time to hear it.
+                await self.protocol.handle(Closed())
+                await asyncio.sleep(0)
+                return
             self.connection.written += len(event.data)
-        await super().protocol_send(event)
+        try:
+            await super().protocol_send(event)
+        except OSError:  # Hypercorn expects a ConnectionError, but a peer that is out of reach is none
+            await self.protocol.handle(Closed())
 
     async def _read_data(self) -> None:
         while not self.reader.at_eof():
@@ -84,6 +110,12 @@ class _Server(TCPServer):
             self.connection.heard()
             await self.protocol.handle(RawData(data))
         await self.protocol.handle(Closed())
+        # It would keep the connection of a client that left open for as long as one that may come back.
+        await self.idle_task.stop()
+
+    async def _close(self) -> None:
+        with suppress(OSError):
+            await super()._close()
 
 
 class _WebSocket(WSStream):
@@ -93,17 +125,31 @@ class _WebSocket(WSStream):
         super().__init__(*args)
         self._size = 0
         self._too_big = False
+        self._frames = 0
+        self._second = 0.0
 
     async def handle(self, event: Event) -> None:
         if isinstance(event, Request):
             event = replace(event, state=cast("Any", {**event.state, "pinger": self}))
         await super().handle(event)
 
+    async def app_send(self, message: Any) -> None:
+        if message is None and self.app_put is not None:
+            # The app has ended and takes no more messages: who waits for room, or would, must not wait for ever.
+            queue: asyncio.Queue[Any] = self.app_put.__self__  # type: ignore[attr-defined]
+            self.app_put = _drop
+            while not queue.empty():
+                queue.get_nowait()
+        await super().app_send(message)
+
     async def ping(self) -> None:
         await self._send_wsproto_event(Ping())
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
+            await self._pace()
+            if self.closed or self.scope["state"]["connection"].closing:
+                return
             if isinstance(event, Message):
                 await self._take(event)
             elif isinstance(event, Ping):
@@ -112,6 +158,18 @@ class _WebSocket(WSStream):
                 # The peer's close frame, or what wsproto makes of a frame that breaks the protocol (1002, 1007).
                 await self._send_wsproto_event(CloseConnection(event.code, event.reason))
                 await self.send(StreamClosed(stream_id=self.stream_id))
+
+    async def _pace(self) -> None:
+        """Take only so many frames a second; more wait in the kernel, and then at the peer.
+
+        Pings and pieces of messages are no messages, so nothing else keeps a peer from filling the process's time.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._second >= 1:
+            self._second, self._frames = loop.time(), 0
+        self._frames += 1
+        if self._frames > _FRAMES_PER_SECOND:
+            await asyncio.sleep(self._second + 1 - loop.time())
 
     async def _take(self, event: Message[Any]) -> None:
         """Add a piece to the client's message.
@@ -135,6 +193,10 @@ class _WebSocket(WSStream):
     async def _put(self, message: dict[str, Any]) -> None:
         if self.app_put is not None:
             await self.app_put(message)
+
+
+async def _drop(message: Any) -> None:
+    """Take a message for an app that has ended."""
 
 
 def install() -> set[Connection]:

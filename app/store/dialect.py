@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -44,14 +44,19 @@ class Dialect(Protocol):
     def rows(self, document: str, columns: Sequence[Column[Any]]) -> FromClause:
         """Return a JSON list of objects as a table of these columns: one parameter, however many rows."""
 
-    def values(self, document: str) -> ColumnElement[Any]:
-        """Return a JSON list of texts as a set for IN."""
+    def values(self, texts: Iterable[str]) -> ColumnElement[Any]:
+        """Return texts as a set for IN: one parameter, however many."""
 
     async def lock_log(self, connection: Connection) -> None:
         """Let no other transaction append until this one ends; a statement of its own, before ids are drawn."""
 
     async def history(self, connection: Connection) -> str:
         """Return what, beside the token, tells this history of the log from another one."""
+
+
+def storable(text: str) -> bool:
+    """Tell whether any column can hold `text`: PostgreSQL refuses a NUL even in a comparison."""
+    return "\0" not in text
 
 
 def epoch_of(token: str, history: str) -> str:
@@ -88,6 +93,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except _COLLISIONS as error:
-        raise WriteCollision(type(error).__name__) from error
+        message = "other writers were faster, again and again; try it once more"
+        raise WriteCollision(message) from error
     except _UNREACHABLE as error:
         raise Unavailable(UNREACHABLE) from error

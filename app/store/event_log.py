@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
 from databases import Database
 from databases.core import Connection
 from sqlalchemy import ColumnElement, delete, func, select, update
@@ -82,7 +81,7 @@ def _conditions(wanted: EventFilter, dialect: Dialect) -> Sequence[ColumnElement
         (stream_events.c.recipient, wanted.recipients),
         (stream_events.c.event, wanted.events),
     )
-    return [column.in_(dialect.values(orjson.dumps(sorted(values)).decode())) for column, values in chosen if values]
+    return [column.in_(dialect.values(sorted(values))) for column, values in chosen if values]
 
 
 async def prune_step(connection: Connection, *, before: datetime, keep: int, limit: int) -> int:

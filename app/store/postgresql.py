@@ -1,15 +1,18 @@
 """PostgreSQL, through asyncpg."""
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import orjson
 from asyncpg.transaction import Transaction
 from databases import Database
 from databases.core import Connection
 from sqlalchemy import JSON, URL, Column, FromClause, Text, bindparam, cast, column, func, select
 from sqlalchemy.sql.elements import ColumnElement
+
+from app.store.dialect import storable
 
 _APPEND_LOCK: Final = 0x466C7578
 """Key of the advisory lock that orders appends: `Flux`."""
@@ -77,8 +80,9 @@ class PostgreSQL:
         shaped = func.json_to_recordset(_json(document)).table_valued(*(column(c.name, c.type) for c in columns))
         return shaped.render_derived(name="given", with_types=True)
 
-    def values(self, document: str) -> ColumnElement[Any]:
-        """Return a JSON list of texts as a set."""
+    def values(self, texts: Iterable[str]) -> ColumnElement[Any]:
+        """Return texts as a set."""
+        document = orjson.dumps([text for text in texts if storable(text)]).decode()
         return select(func.json_array_elements_text(_json(document)).column_valued("given")).scalar_subquery()
 
     async def lock_log(self, connection: Connection) -> None:

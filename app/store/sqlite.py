@@ -1,11 +1,12 @@
 """SQLite, through aiosqlite: the embedded default."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
+import orjson
 from databases import Database
 from databases.backends.sqlite import SQLiteBackend
 from databases.core import Connection
@@ -35,8 +36,13 @@ class _Pool:
         if self._idle:
             return self._idle.pop()
         connection = await aiosqlite.connect(self._path, isolation_level=None, timeout=self._timeout)
-        for pragma in _PRAGMAS:
-            await connection.execute(pragma)
+        try:
+            for pragma in _PRAGMAS:
+                await connection.execute(pragma)
+        except BaseException:
+            # Its thread would wait for work for ever, and the process for its thread.
+            connection.stop()
+            raise
         return connection
 
     async def release(self, connection: aiosqlite.Connection) -> None:
@@ -107,8 +113,9 @@ class SQLite:
         picked = (func.json_extract(each.c.value, f"$.{c.name}", type_=c.type).label(c.name) for c in columns)
         return select(*picked).select_from(each).subquery("given")
 
-    def values(self, document: str) -> ColumnElement[Any]:
-        """Return a JSON list of texts as a set."""
+    def values(self, texts: Iterable[str]) -> ColumnElement[Any]:
+        """Return texts as a set."""
+        document = orjson.dumps(list(texts)).decode()
         return select(func.json_each(_text(document)).table_valued("value").c.value).scalar_subquery()
 
     async def lock_log(self, connection: Connection) -> None:

@@ -25,7 +25,7 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.streams import Status, Stream
-from app.store.dialect import Dialect, Transaction, translated
+from app.store.dialect import Dialect, Transaction, storable, translated
 from app.store.event_log import event_of, position_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
 
@@ -48,13 +48,13 @@ class SqlUnitOfWork:
         """Return the streams that exist, locked in the order of their ids."""
         if not ids:
             return {}
-        wanted = self._dialect.values(_document(sorted_unique(ids)))
+        wanted = self._dialect.values(sorted_unique(ids))
         query = select(streams).where(streams.c.id.in_(wanted)).order_by(streams.c.id).with_for_update()
         return {row["id"]: stream_of(row) for row in await self._connection.fetch_all(query)}
 
     async def insert(self, new: Sequence[Stream]) -> None:
-        """Store new streams."""
-        await self._insert(streams, [_row(stream) for stream in new])
+        """Store new streams, in the order of their ids: writers of the same ones don't wait in a circle."""
+        await self._insert(streams, [_row(stream) for stream in sorted(new, key=lambda stream: stream.id)])
 
     async def update(self, changed: Sequence[Stream]) -> None:
         """Store changed streams, in the order in which they were locked."""
@@ -75,8 +75,8 @@ class SqlUnitOfWork:
         return {(row["transaction_hash"], row["event_index"]) for row in rows}
 
     async def mark_seen(self, keys: Sequence[ChainKey]) -> None:
-        """Remember chain events for good."""
-        await self._insert(chain_events, _key_rows(keys))
+        """Remember chain events for good, in their order, for the same reason."""
+        await self._insert(chain_events, _key_rows(sorted(keys)))
 
     async def recall(self, key: str) -> Replay | None:
         """Return the answer that was given under an idempotency key."""
@@ -149,6 +149,8 @@ class SqlStore:
 
     async def get(self, stream_id: str) -> Stream | None:
         """Return one stream."""
+        if not storable(stream_id):
+            return None
         with translated():
             row = await self._database.fetch_one(select(streams).where(streams.c.id == stream_id))
         return None if row is None else stream_of(row)

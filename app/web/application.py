@@ -1,7 +1,7 @@
 """The Quart app: routes, errors, request ids, documentation."""
 
 import re
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import structlog
@@ -11,13 +11,11 @@ from quart_schema import QuartSchema
 
 from app import __version__
 from app.web import events, health, outages, pages, problems, sse, streams, websocket
+from app.web.body import AnswerAfterBody
+from app.web.openapi import SECURITY_SCHEMES, OpenAPI
 from app.web.services import EXTENSION, Services
 
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,128}")
-_SECURITY: Final[dict[str, Any]] = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "key": {"type": "apiKey", "in_": "header", "name": "X-API-Key"},
-}
 _logger = structlog.get_logger(__name__)
 
 
@@ -28,17 +26,21 @@ def create_quart(services: Services) -> Quart:
     app.config["QUART_SCHEMA_SWAGGER_JS_URL"] = "/docs/assets/swagger-ui-bundle.js"
     app.config["QUART_SCHEMA_SWAGGER_CSS_URL"] = "/docs/assets/swagger-ui.css"
     app.url_map.strict_slashes = False
+    # Merging slashes answers with a redirect to whatever host the client named.
+    app.url_map.merge_slashes = False
     QuartSchema(
         app,
         redoc_ui_path=None,
         scalar_ui_path=None,
         info={"title": "Fluxora streams", "version": __version__},
-        security_schemes=_SECURITY,
+        security_schemes=SECURITY_SCHEMES,
+        openapi_provider_class=OpenAPI,
     )
     app.extensions[EXTENSION] = services
     for module in (streams, events, outages, health, pages, sse, websocket):
         app.register_blueprint(module.blueprint)
     problems.register(app)
+    app.asgi_app = AnswerAfterBody(app.asgi_app)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(_end)
     if services.settings.cors_origins:

@@ -1,6 +1,7 @@
 """Request bodies, read."""
 
-from typing import TypeVar
+import asyncio
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from quart import request
@@ -10,6 +11,7 @@ from app.core.errors import InvalidInput
 from app.web.problems import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)
+_UNREAD_SECONDS: Final = 3.0
 
 
 async def body(model: type[Model]) -> Model:
@@ -21,3 +23,46 @@ async def body(model: type[Model]) -> Model:
         return model.model_validate_json(await request.get_data())
     except ValidationError as error:
         raise InvalidInput(*field_errors(error)) from None
+
+
+class AnswerAfterBody:
+    """ASGI middleware: an answer that did not need the request's body waits until the client has sent it.
+
+    The server closes a connection with unread data; the client, still sending, would lose the answer (401, 413, 415)
+    to a reset. One that does not come to an end is told that its connection is closed.
+    """
+
+    def __init__(self, app: Any) -> None:
+        """Wrap an app that goes on receiving while it answers."""
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        ended = asyncio.Event()
+        closing = [(b"connection", b"close")] if scope["http_version"] in ("1.0", "1.1") else []
+
+        async def receiving() -> Any:
+            message = await receive()
+            if not message.get("more_body", False):
+                ended.set()
+            return message
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start" and not await _within(_UNREAD_SECONDS, ended):
+                message = {**message, "headers": [*message["headers"], *closing]}
+            await send(message)
+
+        await self._app(scope, receiving, sending)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    if not event.is_set():
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return False
+    return True

@@ -10,30 +10,31 @@ from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response
 
 from app.core.errors import CursorExpired, FieldError, InvalidInput
-from app.core.events import Cursor, Event
+from app.core.events import Cursor, Event, EventName
 from app.core.service import Ingested
 from app.web import query
 from app.web.body import body
 from app.web.guard import requires_key
 from app.web.problems import describe
-from app.web.schemas import ChainBatch, EventPageDocument, IngestedDocument, ProblemDocument
+from app.web.schemas import Address, ChainBatch, EventPageDocument, IngestedDocument, ProblemDocument
 from app.web.services import services
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
 
 _MOST: Final = 1000
+_DEFAULT: Final = 100
 
 
 class EventsQuery(BaseModel):
     """Which events; the filters may be repeated, as on the feeds."""
 
     model_config = ConfigDict(alias_generator=to_camel)
-    after: str | None = Field(None, description="a cursor; from the oldest kept event if left out")
-    limit: int | None = Field(None, ge=1, le=_MOST)
-    stream_id: str | None = None
-    sender: str | None = None
-    recipient: str | None = None
-    event: str | None = None
+    after: str = Field("", description="a cursor; from the oldest kept event if left out")
+    limit: int = Field(_DEFAULT, ge=1, le=_MOST)
+    stream_id: list[str] = []
+    sender: list[Address] = []
+    recipient: list[Address] = []
+    event: list[EventName] = []
 
 
 @blueprint.post("")
@@ -61,7 +62,7 @@ async def read() -> Response:
     """Read the log from a cursor on; the events are the feeds', byte for byte."""
     running = services()
     wanted = query.event_filter(request.args, ("after", "limit"))
-    limit = query.limit(request.args, default=100, most=_MOST)
+    limit = query.limit(request.args, default=_DEFAULT, most=_MOST)
     position = await running.log.position()
     after = _after(request.args.get("after"), default=position.at(position.floor))
     if after.epoch != position.epoch:

@@ -1,12 +1,16 @@
 """Query strings, read."""
 
+import re
 from collections.abc import Collection
+from typing import Final
 
 from werkzeug.datastructures import Headers, MultiDict
 
 from app.core.errors import FieldError, InvalidInput
 from app.core.events import EventFilter
 from app.web.wire import CURSOR_PARAMETERS, FILTER_FIELDS, filter_of, unknown_fields
+
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 
 
 def feed_query(args: MultiDict[str, str], headers: Headers) -> tuple[EventFilter, str | None]:
@@ -27,6 +31,6 @@ def event_filter(args: MultiDict[str, str], others: Collection[str]) -> EventFil
 def limit(args: MultiDict[str, str], *, default: int, most: int) -> int:
     """Return the page size. Raises InvalidInput."""
     text = args.get("limit", str(default))
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= most:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
         raise InvalidInput(FieldError("limit", f"must be a number from 1 to {most}"))
     return int(text)

@@ -12,12 +12,14 @@ from pydantic import (
     PositiveInt,
     StrictInt,
     StringConstraints,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from app.core.addresses import is_address
 from app.core.chain import ChainEvent, StreamCancelled, StreamCreated, StreamUpdated
+from app.core.errors import FieldError, InvalidInput
 from app.core.ports import ChainKey
 from app.core.streams import MAX_TIME, Status, Stream, StreamChange, parse_amount
 
@@ -47,6 +49,15 @@ def _positive(text: str) -> str:
     return text
 
 
+_END_BEFORE_START = "must be 0 (open) or after startTime"
+
+
+def _end_after_start(end: int, info: ValidationInfo) -> int:
+    if end and end <= (info.data.get("start_time") or 0):
+        raise ValueError(_END_BEFORE_START)
+    return end
+
+
 _amount_schema = Field(
     json_schema_extra={"pattern": r"^(0|[1-9][0-9]*)(\.[0-9]{1,7})?$", "maxLength": 20}, examples=["1000.5"]
 )
@@ -55,6 +66,7 @@ Contract = Annotated[str, AfterValidator(_contract), Field(json_schema_extra={"p
 Amount = Annotated[str, AfterValidator(parse_amount), _amount_schema]
 PositiveAmount = Annotated[str, AfterValidator(parse_amount), AfterValidator(_positive), _amount_schema]
 Seconds = Annotated[StrictInt, Field(ge=0, le=MAX_TIME, description="Unix seconds")]
+EndTime = Annotated[Seconds, AfterValidator(_end_after_start)]
 TransactionHash = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True)]
 EventIndex = Annotated[StrictInt, Field(ge=0, le=_MAX_INDEX)]
 StreamId = Annotated[str, StringConstraints(pattern=r"^stream-[0-9a-zA-Z-]{1,120}$")]
@@ -64,12 +76,6 @@ class Document(BaseModel):
     """A JSON object: camelCase names, and no other names than these."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True)
-
-
-def _end_after_start(end: int, start: int) -> None:
-    if end and end <= start:
-        message = "endTime must be 0 (open) or after startTime"
-        raise ValueError(message)
 
 
 def _new_stream(key: ChainKey | None, now: str, **given: Any) -> Stream:
@@ -96,18 +102,10 @@ class NewStream(Document):
     deposit_amount: PositiveAmount
     rate_per_second: Amount
     start_time: Seconds | None = Field(None, description="Unix seconds; now if left out")
-    end_time: Seconds = Field(0, description="Unix seconds; 0: open")
+    end_time: EndTime = Field(0, description="Unix seconds; 0: open")
     contract_id: Contract | None = None
     transaction_hash: TransactionHash | None = None
     event_index: EventIndex | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if (self.transaction_hash is None) != (self.event_index is None):
-            message = "transactionHash and eventIndex belong together"
-            raise ValueError(message)
-        _end_after_start(self.end_time, self.start_time or 0)
-        return self
 
     @property
     def chain_key(self) -> ChainKey | None:
@@ -117,7 +115,12 @@ class NewStream(Document):
         return self.transaction_hash, self.event_index
 
     def to_stream(self, now: str, now_seconds: int) -> Stream:
-        """Return the stream at its first version."""
+        """Return the stream at its first version. Raises InvalidInput if its fields do not fit together."""
+        start = now_seconds if self.start_time is None else self.start_time
+        if (self.transaction_hash is None) != (self.event_index is None):
+            raise InvalidInput(FieldError("eventIndex", "must come together with transactionHash"))
+        if self.end_time and self.end_time <= start:
+            raise InvalidInput(FieldError("endTime", _END_BEFORE_START))
         return _new_stream(
             self.chain_key,
             now,
@@ -125,7 +128,7 @@ class NewStream(Document):
             recipient=self.recipient,
             deposit_amount=self.deposit_amount,
             rate_per_second=self.rate_per_second,
-            start_time=now_seconds if self.start_time is None else self.start_time,
+            start_time=start,
             end_time=self.end_time,
             contract_id=self.contract_id,
         )
@@ -170,12 +173,7 @@ class ChainCreated(_Chain):
     amount: PositiveAmount
     rate_per_second: Amount
     start_time: Seconds
-    end_time: Seconds = 0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _end_after_start(self.end_time, self.start_time)
-        return self
+    end_time: EndTime = 0
 
     def to_core(self, now: str) -> ChainEvent:
         """Return what it does."""

@@ -19,14 +19,15 @@ from app.core.streams import Status, Stream
 from app.web import query
 from app.web.body import body
 from app.web.guard import requires_key
-from app.web.schemas import NewStream, ProblemDocument, StreamDocument, StreamPageDocument, StreamPatch
+from app.web.schemas import Address, NewStream, ProblemDocument, StreamDocument, StreamPageDocument, StreamPatch
 from app.web.services import services
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/streams")
 
 _MOST: Final = 500
+_DEFAULT: Final = 100
 _PARAMETERS: Final = frozenset({"limit", "cursor", "status", "sender", "recipient"})
-_ETAG: Final = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
+_ETAG: Final = re.compile(r'(?:W/)?("?)([0-9]{1,9})\1')
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _PAGE_CURSOR: Final = re.compile(r"([0-9TZ:.-]{24})_(stream-[0-9a-zA-Z-]{1,120})")
 
@@ -35,25 +36,27 @@ class CreateHeaders(BaseModel):
     """Headers of a creation."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-").title())
-    idempotency_key: str | None = Field(None, description="repeat a request safely: the same key, the same answer")
+    idempotency_key: str = Field(
+        "", pattern=_KEY.pattern, description="repeat a request safely: the same key, the same answer"
+    )
 
 
 class ChangeHeaders(BaseModel):
     """Headers of a change."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-").title())
-    if_match: str | None = Field(None, description='the version to change, as in ETag: `"7"`')
+    if_match: str = Field("", description='the version to change, as in ETag: `"7"`')
 
 
 class StreamsQuery(BaseModel):
     """What streams to list; `status`, `sender` and `recipient` may be repeated."""
 
     model_config = ConfigDict(alias_generator=to_camel)
-    limit: int | None = Field(None, ge=1, le=_MOST)
-    cursor: str | None = Field(None, description="`next` of the page before")
-    status: Status | None = None
-    sender: str | None = None
-    recipient: str | None = None
+    limit: int = Field(_DEFAULT, ge=1, le=_MOST)
+    cursor: str = Field("", description="`next` of the page before")
+    status: list[Status] = []
+    sender: list[Address] = []
+    recipient: list[Address] = []
 
 
 @blueprint.post("")
@@ -149,7 +152,7 @@ def _expected_version() -> int | None:
     match = _ETAG.fullmatch(given.strip())
     if match is None:
         raise InvalidInput(FieldError("If-Match", 'must be a version, as in "7"'))
-    return int(match[1])
+    return int(match[2])
 
 
 def _idempotency(content: bytes) -> IdempotencyKey | None:
@@ -181,7 +184,7 @@ def _stream_query() -> StreamQuery:
     if wrong:
         raise InvalidInput(*wrong)
     return StreamQuery(
-        limit=query.limit(args, default=100, most=_MOST),
+        limit=query.limit(args, default=_DEFAULT, most=_MOST),
         before=(match[1], match[2]) if match else None,
         statuses=frozenset(map(Status, args.getlist("status"))),
         senders=frozenset(args.getlist("sender")),

@@ -1,0 +1,197 @@
+"""`make bench`: ours and the peers, in turn, in the same run; a table, and benchmarks/RESULTS.md.
+
+Every figure is a median over the rounds, with the lowest and highest behind it. Each run has a server of its own, and checks that
+every client got every event once and in order.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import scenarios
+from benchmarks.contenders import CACHE, CONTENDERS, HERE, Contender, Fluxora, Nchan, Node, PlainFluxora, Skipped, Starlette
+from benchmarks.scenarios import CLIENTS_CPU, Measured
+
+RESULTS = HERE / "RESULTS.md"
+BURST_EVENTS = {Fluxora: 5000, Node: 500, Nchan: 1000, Starlette: 200, PlainFluxora: 100}
+"""Events for 1,000 clients, chosen so that each contender works for some seconds."""
+
+Figures = dict[str, dict[str, dict[str, list[float]]]]
+"""scenario -> contender -> figure -> one value a round"""
+
+
+def build_load() -> Path:
+    """Compile the load generator."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        sys.exit("make bench needs a C compiler: the load generator must be cheaper than the servers")
+    CACHE.mkdir(exist_ok=True)
+    program = CACHE / "load"
+    subprocess.run([compiler, "-O2", "-o", program, HERE / "load.c"], check=True)
+    return program
+
+
+class Run:
+    """One run of the benchmark: what was measured, what was skipped, what was wrong."""
+
+    def __init__(self, program: Path, rounds: int, only: str) -> None:
+        self.program = program
+        self.rounds = rounds
+        self.only = only
+        self.figures: Figures = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+        self.versions: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+        self.wrong: list[str] = []
+
+    def measure(self, scenario: str, contender: type[Contender], work: Callable[[Contender], Awaitable[Measured]]) -> None:
+        """Run a scenario against a fresh server, and keep its figures."""
+        if self.only not in scenario or contender.name in self.skipped:
+            return
+        try:
+            server = contender()
+        except Skipped as skipped:
+            self.skipped[contender.name] = str(skipped)
+            return
+        try:
+            server.start()
+            self.versions[contender.name] = server.version()
+            measured = asyncio.run(work(server))
+        except (Skipped, AssertionError, OSError, TimeoutError, RuntimeError) as error:
+            self.wrong.append(f"{scenario}, {contender.name}: {error!r:.200}")
+            return
+        finally:
+            server.stop()
+        if measured.wrong:
+            self.wrong.append(f"{scenario}, {contender.name}: {measured.wrong} events or clients")
+        for name, value in measured.figures.items():
+            self.figures[scenario][contender.name][name].append(value)
+        shown = ", ".join(f"{name} {value:,.4g}" for name, value in measured.figures.items())
+        print(f"{scenario} | {contender.name}: {shown}" + (f"  WRONG: {measured.wrong}" if measured.wrong else ""), flush=True)
+
+    def all(self) -> None:
+        """Every scenario, every contender in turn, every round."""
+        for _ in range(self.rounds):
+            for transport in ("ws", "sse"):
+                for contender in CONTENDERS:
+                    events = BURST_EVENTS[contender]
+                    self.measure(
+                        f"bursts, 1,000 clients, {transport}",
+                        contender,
+                        lambda server, t=transport, e=events: scenarios.bursts(self.program, server, t, e),
+                    )
+                for contender in (Fluxora, Node, Nchan):
+                    self.measure(
+                        f"paced, 10,000 clients, 5 events/s, {transport}",
+                        contender,
+                        lambda server, t=transport: scenarios.paced(self.program, server, t, 10_000, 5, 8),
+                    )
+                self.measure(
+                    f"filtered, 10,000 clients, {transport}",
+                    Fluxora,
+                    lambda server, t=transport: scenarios.filtered(self.program, server, t, 10_000),
+                )
+                self.measure(
+                    f"resume, 1,000 clients, 1,000 events each, {transport}",
+                    Fluxora,
+                    lambda server, t=transport: scenarios.resume(self.program, server, t),
+                )
+            self.measure(
+                "requests, while 10,000 sockets get 100 events/s",
+                Fluxora,
+                lambda server: scenarios.requests_under_load(self.program, server, 10_000),
+            )
+            self.measure("ingest, batches of 1,000, SQLite", Fluxora, lambda server: scenarios.ingest(server, 20))
+
+
+def table(run: Run) -> str:
+    """Return the figures as Markdown."""
+    lines = []
+    for scenario, contenders in run.figures.items():
+        names = list(dict.fromkeys(name for figures in contenders.values() for name in figures))
+        lines += ["", f"### {scenario}", "", f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+        for contender, figures in contenders.items():
+            cells = [cell(figures.get(name, [])) for name in names]
+            lines.append(f"| {contender} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(values: list[float]) -> str:
+    """Return median (lowest to highest)."""
+    if not values:
+        return ""
+    middle = f"{statistics.median(values):,.4g}" if max(values) < 1000 else f"{statistics.median(values):,.0f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):,.3g} to {max(values):,.3g})"
+
+
+def worse(run: Run) -> list[str]:
+    """Return where a peer is better than ours, to be said first."""
+    found = []
+    for scenario, contenders in run.figures.items():
+        ours = contenders.get(Fluxora.name, {})
+        for contender, figures in contenders.items():
+            for name in figures.keys() & ours.keys():
+                mine, theirs = statistics.median(ours[name]), statistics.median(figures[name])
+                better = theirs > mine if name.endswith("/s") else theirs < mine
+                if contender not in (Fluxora.name, PlainFluxora.name) and better and mine and theirs:
+                    found.append(f"* {scenario}: {name} is {mine:,.4g}, {contender}'s {theirs:,.4g}")
+    return found
+
+
+def report(run: Run) -> str:
+    """Return the whole report."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("quart", "hypercorn", "databases", "sqlalchemy"))
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    versions = "\n".join(f"* {name}: {text}" for name, text in run.versions.items() if text)
+    skipped = "\n".join(f"* skipped: {name}: {reason}" for name, reason in run.skipped.items())
+    wrong = "\n".join(f"* {line}" for line in run.wrong) or "Nothing: no event missing, repeated or inverted, no client failed."
+    return f"""# Results
+
+`make bench`, {datetime.now(UTC):%Y-%m-%d}, {run.rounds} rounds: medians, lowest and highest in parentheses. {cpu}, {os.cpu_count()} cores: the server has one, the
+load generator and the publisher have the other. Loopback. Ours commits every event to SQLite first (`synchronous=FULL`); the peers commit nothing.
+
+* fluxora: Python {platform.python_version()}, {packages}
+{versions}
+{skipped}
+
+## What is worse than a peer
+
+{chr(10).join(worse(run)) or "Nothing that was measured."}
+
+## What was wrong
+
+{wrong}
+
+## Figures
+{table(run)}
+"""
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="scenarios whose name has this in it")
+    parser.add_argument("--dry", action="store_true", help="print only, leave RESULTS.md")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, CLIENTS_CPU if len(os.sched_getaffinity(0)) > 1 else {0})
+    run = Run(build_load(), arguments.rounds, arguments.only)
+    run.all()
+    text = report(run)
+    print(text)
+    if not arguments.dry:
+        RESULTS.write_text(text)
+    sys.exit(bool(run.wrong))
+
+
+if __name__ == "__main__":
+    main()

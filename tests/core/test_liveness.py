@@ -1,0 +1,185 @@
+"""Who is gone and who is slow, told from what is known of the connections at given times."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.web.liveness import Liveness
+from tests.support.virtual import VirtualLoop, settle, virtual
+
+HEARTBEAT, DEADLINE = 30.0, 20.0
+
+
+class FakeWire:
+    def __init__(self) -> None:
+        self.last_read = 0.0
+        self.written = 0
+        self.buffered = 0
+        self.aborted = 0
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+
+class FakePinger:
+    def __init__(self) -> None:
+        self.pings = 0
+
+    async def ping(self) -> None:
+        self.pings += 1
+
+
+def liveness() -> Liveness:
+    return Liveness(heartbeat=HEARTBEAT, write_timeout=DEADLINE)
+
+
+@virtual
+async def test_who_answers_lives():
+    wheel, wire, pinger = liveness(), FakeWire(), FakePinger()
+    with wheel.watch(wire, pinger) as watched:
+        for moment in range(1, 301):
+            wheel.check(float(moment))
+            await settle()
+            if moment % 30 == 2:
+                wire.last_read = float(moment)
+        assert pinger.pings == 10
+        assert (watched.verdict, wire.aborted, wheel.terminated) == (None, 0, 0)
+
+
+@virtual
+async def test_who_does_not_answer_a_ping_by_the_next_has_vanished():
+    wheel, wire, pinger = liveness(), FakeWire(), FakePinger()
+    with wheel.watch(wire, pinger) as watched:
+        wire.last_read = 29.0
+        for moment in (29.0, 30.0, 31.0, 59.0):
+            wheel.check(moment)
+            await settle()
+        assert (pinger.pings, watched.verdict) == (1, None)
+        wheel.check(60.0)
+        wheel.check(61.0)
+        assert (watched.verdict, wire.aborted, wheel.terminated, pinger.pings) == ("vanished", 1, 1, 1)
+
+
+@virtual
+async def test_any_byte_is_an_answer_even_at_the_moment_of_the_ping():
+    wheel, wire, pinger = liveness(), FakeWire(), FakePinger()
+    with wheel.watch(wire, pinger) as watched:
+        wheel.check(30.0)
+        wire.last_read = 30.0
+        wheel.check(60.0)
+        assert watched.verdict is None
+
+
+@virtual
+async def test_who_takes_nothing_is_slow():
+    wheel, wire = liveness(), FakeWire()
+    with wheel.watch(wire, None) as watched:
+        wheel.check(100.0)
+        wire.written = wire.buffered = 1000
+        wheel.check(119.0)
+        assert watched.verdict is None
+        wheel.check(120.0)
+        assert (watched.verdict, wire.aborted) == ("slow", 1)
+
+
+@virtual
+async def test_who_takes_a_byte_now_and_then_is_not():
+    wheel, wire, pinger = liveness(), FakeWire(), FakePinger()
+    with wheel.watch(wire, pinger) as watched:
+        wire.written = 10_000
+        for moment in range(0, 600, 19):
+            wire.buffered = 10_000 - moment
+            wheel.check(float(moment))
+        assert watched.verdict is None
+        assert pinger.pings == 0
+
+
+@virtual
+async def test_more_to_write_is_not_progress():
+    wheel, wire = liveness(), FakeWire()
+    with wheel.watch(wire, None) as watched:
+        for moment in range(1, 30):
+            wire.written += 500
+            wire.buffered += 500
+            wheel.check(float(moment))
+        assert watched.verdict == "slow"
+
+
+@virtual
+async def test_sse_is_not_pinged_and_an_unknown_connection_is_not_watched():
+    wheel, wire = liveness(), FakeWire()
+    with wheel.watch(wire, None) as watched, wheel.watch(None, FakePinger()) as nothing:
+        wheel.check(10_000.0)
+        assert (watched.verdict, nothing) == (None, None)
+    wire.written = wire.buffered = 1
+    wheel.check(20_000.0)
+    wheel.check(30_000.0)
+    assert not wire.aborted
+
+
+@virtual
+async def test_one_verdict_is_the_first():
+    wheel, wire = liveness(), FakeWire()
+    with wheel.watch(wire, None) as watched:
+        watched.end("policy")
+        wire.written = wire.buffered = 1
+        wheel.check(1000.0)
+        assert (watched.verdict, wheel.terminated) == ("policy", 0)
+
+
+@virtual
+async def test_the_wheel_turns_and_a_ping_that_fails_does_not_stop_it():
+    class Broken(FakePinger):
+        async def ping(self) -> None:
+            await super().ping()
+            raise ConnectionError
+
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    wheel, wire, pinger = liveness(), FakeWire(), Broken()
+    running = asyncio.create_task(wheel.run())
+    with wheel.watch(wire, pinger) as watched:
+        await asyncio.sleep(HEARTBEAT + 2)
+        assert pinger.pings == 1
+        await asyncio.sleep(HEARTBEAT)
+        assert watched.verdict == "vanished"
+    assert not running.done()
+    running.cancel()
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 15), st.integers(0, 3), st.integers(0, 3), st.booleans()), max_size=40),
+    st.booleans(),
+)
+def test_nobody_is_ended_before_a_deadline_went_by(steps, pinged):
+    """Whatever the connection does: who was heard and took all within the last deadline is not ended."""
+
+    async def run() -> None:
+        wheel, wire = liveness(), FakeWire()
+        pinger = FakePinger() if pinged else None
+        with wheel.watch(wire, pinger) as watched:
+            now = progress = 0.0
+            for seconds, wrote, took, heard in steps:
+                now += seconds
+                wire.written += wrote
+                wire.buffered += wrote
+                took = min(took, wire.buffered)  # noqa: PLW2901
+                wire.buffered -= took
+                if took or not wire.buffered:
+                    progress = now
+                if heard:
+                    wire.last_read = now
+                wheel.check(now)
+                await asyncio.sleep(0)
+                if watched.verdict == "slow":
+                    assert now - progress >= DEADLINE
+                elif watched.verdict == "vanished":
+                    assert now - wire.last_read >= HEARTBEAT
+                else:
+                    assert now - progress < DEADLINE
+                    continue
+                break
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(run())

@@ -1,0 +1,223 @@
+"""The relay keeps the hub equal to the log, whatever breaks the straight way."""
+
+import asyncio
+
+import pytest
+
+from app.core import relay as relay_module
+from app.core.errors import Unavailable
+from app.core.ports import Appended, Position
+from tests.core.test_hub import process
+from tests.support.memory import MemoryLog, MemoryStore, Process, row
+from tests.support.virtual import iterations, settle, virtual
+
+
+def held(here: Process) -> list[int]:
+    return [event.seq for event in here.hub.since(here.hub._ring.floor, 1000)]
+
+
+async def write(here: Process, *rows) -> None:
+    after = Position(here.log.epoch, here.log.head, here.log.floor).at(here.log.head)
+    await here.relay.hand_over(Appended(after, here.log.commit(*rows)))
+
+
+@virtual
+async def test_the_straight_way_asks_the_database_nothing():
+    here = await process()
+    here.log.looks = 0
+    async with here.relay.turn():
+        await write(here, row(1), row(2))
+    async with here.relay.turn():
+        await write(here, row(5))
+    assert held(here) == [1, 2, 5]
+    assert (here.log.looks, here.log.reads) == (0, [])
+
+
+@virtual
+async def test_another_process_was_first():
+    here = await process()
+    here.log.add(2)
+    async with here.relay.turn():
+        await write(here, row(3))
+    assert held(here) == [1, 2, 3]
+
+
+@virtual
+async def test_after_a_commit_of_unknown_outcome_it_looks():
+    here = await process()
+
+    async def failing() -> None:
+        async with here.relay.turn():
+            here.log.add(1)
+            raise Unavailable("the connection was lost in the commit")
+
+    with pytest.raises(Unavailable):
+        await failing()
+    assert held(here) == []
+    async with here.relay.turn():
+        await write(here, row(2))
+    assert held(here) == [1, 2]
+    here.log.looks = 0
+    async with here.relay.turn():
+        await write(here, row(3))
+    assert here.log.looks == 0
+
+
+@virtual
+async def test_a_cancelled_turn_is_doubtful_too_and_looked_at_at_once():
+    here = await process()
+    running = asyncio.create_task(here.relay.run())
+    await settle()
+
+    async def writer() -> None:
+        async with here.relay.turn():
+            here.log.add(1)
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(writer())
+    await settle()
+    task.cancel()
+    await settle()
+    assert held(here) == [1]
+    assert asyncio.get_running_loop().time() == 0
+    running.cancel()
+
+
+@virtual
+async def test_a_database_that_goes_away_in_the_hand_over_does_not_fail_the_write():
+    here = await process()
+    here.log.add(1)
+    async with here.relay.turn():
+        here.log.reachable = False
+        await write(here, row(2))
+    assert held(here) == []
+    here.log.reachable = True
+    running = asyncio.create_task(here.relay.run())
+    await settle()
+    assert held(here) == [1, 2]
+    running.cancel()
+
+
+@virtual
+async def test_it_finds_what_others_write_and_says_when_it_cannot():
+    here = await process()
+    running = asyncio.create_task(here.relay.run())
+    await settle()
+    here.log.add(3)
+    await asyncio.sleep(1.1)
+    assert held(here) == [1, 2, 3]
+    here.log.reachable = False
+    await asyncio.sleep(5)
+    assert "database" in here.outages
+    assert here.relay.latency_ms is None
+    here.log.add(1)
+    here.log.reachable = True
+    await asyncio.sleep(2.1)
+    assert "database" not in here.outages
+    assert held(here) == [1, 2, 3, 4]
+    running.cancel()
+
+
+@virtual
+async def test_a_failure_nobody_thought_of_does_not_end_it(monkeypatch):
+    here = await process()
+
+    async def broken() -> Position:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.log, "position", broken)
+        running = asyncio.create_task(here.relay.run())
+        await asyncio.sleep(5)
+    here.log.add(1)
+    await asyncio.sleep(3)
+    assert held(here) == [1]
+    running.cancel()
+
+
+@pytest.mark.parametrize("losing", [0, 2])
+@virtual
+async def test_a_failover_is_another_epoch(losing):
+    here = await process()
+    async with here.relay.turn():
+        await write(here, row(1), row(2), row(3))
+    here.log.fail_over("two", losing=losing)
+    async with here.relay.turn():
+        await write(here, row(9))
+    assert str(here.hub.cursor) == "two-9"
+    assert here.hub.since(0, 10) is None
+
+
+@virtual
+async def test_a_log_that_was_cut_is_another_position():
+    here = await process()
+    async with here.relay.turn():
+        await write(here, row(1), row(2), row(3))
+    del here.log.rows[1:]
+    await here.relay._look()
+    assert str(here.hub.cursor) == "one-1"
+
+
+@virtual
+async def test_a_failover_between_two_looks_at_the_log_does_not_hold_the_turn_for_ever():
+    here = await process()
+    here.log.add(5)
+    looking = asyncio.create_task(here.relay._look())
+    await iterations(2)
+    here.log.fail_over("two", losing=5)
+    here.log.drawn = 5
+    await iterations(50)
+    assert looking.done()
+    async with here.relay.turn():
+        await write(here, row(6))
+    assert str(here.hub.cursor) == "two-6"
+
+
+@virtual
+async def test_pruned_beyond_the_hub_it_goes_on_from_the_head():
+    here = await process()
+    here.log.add(9)
+    here.log.prune(6)
+    await here.relay._look()
+    assert str(here.hub.cursor) == "one-9"
+    assert here.hub.since(8, 10) is None
+    async with here.relay.turn():
+        await write(here, row(10))
+    assert held(here) == [10]
+
+
+@virtual
+async def test_it_reads_long_gaps_in_pages(monkeypatch):
+    monkeypatch.setattr(relay_module, "_PAGE", 4)
+    here = await process(ring_events=100)
+    here.log.add(11)
+    await here.relay._look()
+    assert held(here) == list(range(1, 12))
+    assert here.log.reads == [0, 4, 8]
+
+
+@pytest.mark.parametrize(("recent", "kept"), [(0, []), (5, [7, 8, 9, 10, 11]), (50, list(range(4, 12)))])
+@virtual
+async def test_it_starts_with_the_newest_events_in_memory(monkeypatch, recent, kept):
+    monkeypatch.setattr(relay_module, "_PAGE", 2)
+    log = MemoryLog()
+    log.add(11)
+    log.prune(3)
+    here = Process(MemoryStore(log), ring_events=100)
+    await here.relay.prime(recent)
+    assert str(here.hub.cursor) == "one-11"
+    assert held(here) == kept
+    assert here.hub.flushed == 11
+
+
+@virtual
+async def test_it_starts_although_the_log_is_pruned_meanwhile():
+    log = MemoryLog()
+    log.add(11)
+    here = Process(MemoryStore(log), ring_events=100)
+    priming = asyncio.create_task(here.relay.prime(11))
+    await iterations(3)
+    log.prune(8)
+    await priming
+    assert str(here.hub.cursor) == "one-11"
+    assert held(here) == []
