@@ -6,7 +6,9 @@ import sys
 from typing import NoReturn
 
 import click
+from asyncpg import InterfaceError, PostgresError
 from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
 
 from app import logs
 from app.bootstrap import Application
@@ -36,9 +38,13 @@ def serve() -> None:
         if application.development_key:
             click.echo(welcome(settings.host, port, application.development_key))
 
+    async def run() -> None:
+        async with application.running():
+            await launch(application.quart, application.drain, settings, announce)
+
     try:
-        asyncio.run(launch(application.quart, application.drain, settings, announce))
-    except (StartError, FluxoraError, OSError) as error:
+        asyncio.run(run())
+    except (StartError, FluxoraError) as error:
         _refuse(str(error))
 
 
@@ -47,8 +53,8 @@ def migrate() -> None:
     """Bring the database's schema up to date."""
     try:
         schema.migrate(_settings().database_url.get_secret_value())
-    except OSError as error:
-        _refuse(f"the database cannot be reached: {error.strerror}")
+    except (OSError, PostgresError, InterfaceError, OperationalError) as error:
+        _refuse(f"the database cannot be reached: {error}")
 
 
 @main.command()

@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
+from asyncpg import InterfaceError, PostgresError
 from databases import Database
 from quart import Quart
 
+from app.core.errors import Unavailable
 from app.core.feed import Feed
 from app.core.hub import Hub
 from app.core.outages import Outages
@@ -48,7 +50,6 @@ class Application:
         self.store = SqlStore(self.database, self.dialect)
         self.services = self._wire(settings, frozenset(hashes))
         self.quart: Quart = create_quart(self.services)
-        self.quart.while_serving(self._serving)
 
     async def drain(self, deadline: float) -> None:
         """Refuse what is new, finish the writes in hand, and tell every client to come back later."""
@@ -83,7 +84,9 @@ class Application:
             liveness=Liveness(heartbeat=settings.heartbeat_interval, write_timeout=settings.write_timeout),
         )
 
-    async def _serving(self) -> AsyncGenerator[None, None]:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Connect, check the schema, and keep what runs in the background. Raises FluxoraError when it cannot start."""
         settings, services = self.settings, self.services
         retention = Retention(
             self.store,
@@ -100,12 +103,22 @@ class Application:
 
 def create_app(settings: Settings | None = None) -> Quart:
     """Return the ASGI app, for any server; `python -m app` is the one that drains."""
-    return Application(settings or Settings()).quart
+    application = Application(settings or Settings())
+
+    async def serving() -> AsyncGenerator[None, None]:
+        async with application.running():
+            yield
+
+    application.quart.while_serving(serving)
+    return application.quart
 
 
 @asynccontextmanager
 async def _connected(database: Database) -> AsyncIterator[None]:
-    await database.connect()
+    try:
+        await database.connect()
+    except (OSError, PostgresError, InterfaceError) as error:
+        raise Unavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
     try:
         yield
     finally:

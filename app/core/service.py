@@ -76,8 +76,8 @@ class StreamService:
                     message = "this Idempotency-Key was used for another request"
                     raise IdempotencyMismatch(message)
                 return Created(replay.body, replayed=True), ()
-            if await unit.lock([stream.id]):
-                message = f"the stream {stream.id} exists already"
+            if await unit.lock([stream.id]) or (chain_key and await unit.seen([chain_key])):
+                message = f"the stream {stream.id} exists already, or its chain event is known as another one"
                 raise Conflict(message, field="transactionHash")
             body = orjson.dumps(stream.to_json())
             await unit.insert([stream])

@@ -106,7 +106,7 @@ class Subscription:
                 return delivery
             if self._close:
                 return self._close
-            if self._caught_up() and not await self._wait(idle):
+            if self._caught_up() and not await self._wait(idle) and not self._inbox:
                 return Idle(self.position)
 
     async def _advance(self) -> Delivery | None:

@@ -15,7 +15,7 @@ from hypercorn.asyncio.run import worker_serve
 from hypercorn.config import Config, Sockets
 from hypercorn.logging import Logger
 from hypercorn.typing import ASGIFramework
-from hypercorn.utils import LifespanFailureError, wrap_app
+from hypercorn.utils import wrap_app
 
 from app.server.connection import Connection, install
 
@@ -67,10 +67,7 @@ async def launch(app: ASGIFramework, drain: Drain, settings: Limits, announce: C
         _die_after(settings.shutdown_timeout)
         await _drain(drain, connections, settings.shutdown_timeout)
 
-    try:
-        await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
-    except LifespanFailureError as error:
-        raise StartError(str(error)) from error
+    await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
     _logger.info("shutdown_finished")
 
 

@@ -69,7 +69,7 @@ Seconds = Annotated[StrictInt, Field(ge=0, le=MAX_TIME, description="Unix second
 EndTime = Annotated[Seconds, AfterValidator(_end_after_start)]
 TransactionHash = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True)]
 EventIndex = Annotated[StrictInt, Field(ge=0, le=_MAX_INDEX)]
-StreamId = Annotated[str, StringConstraints(pattern=r"^stream-[0-9a-zA-Z-]{1,120}$")]
+StreamId = Annotated[str, StringConstraints(pattern=r"^stream-[0-9a-zA-Z-]{1,120}$", to_lower=True)]
 
 
 class Document(BaseModel):

@@ -79,7 +79,7 @@ def parse_control(text: str) -> dict[str, Any]:
 
 def control_filter(message: Mapping[str, Any]) -> EventFilter:
     """Return the filter of a `subscribe` message: strings, or lists of strings."""
-    given = message.get("filter") or {}
+    given = message.get("filter", {})
     if not isinstance(given, dict):
         raise InvalidInput(FieldError("filter", "must be an object"))
     unknown = set(given) - set(FILTER_FIELDS)

@@ -177,11 +177,13 @@ async def test_says_that_the_log_is_another(page, site):
     assert done.returncode == 0, done.stderr
     await asyncio.to_thread(site.start)
     await expect(page.get_by_role("alert")).to_contain_text("(epoch)")
-    await press(page, "Understood")
-    await expect(page.get_by_role("alert")).to_be_empty()
+    for title in TITLES:
+        await expect(column(page, title).locator(".state")).to_have_text("Live")
     async with api_of(site) as api:
         await api.post("/api/streams", json=new_stream())
     await expect_counts(page, 1)
+    await press(page, "Understood")
+    await expect(page.get_by_role("alert")).to_be_empty()
 
 
 @pytest.mark.parametrize("path", ["/", "/static/live.js", "/static/live.css", "/favicon.ico"])

@@ -104,7 +104,6 @@ async def test_of_many_who_create_the_same_stream_one_does(api, logged):
     assert len(await logged()) == 1
 
 
-@pytest.mark.xfail(reason="the write path finds the collision only in the database: 503 for ever", strict=True)
 async def test_a_chain_key_that_another_event_has_is_a_conflict(api, stream):
     event = updated(stream["id"], status="paused")
     await api.post("/api/events", json={"events": [event]})

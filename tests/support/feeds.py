@@ -79,7 +79,9 @@ async def follow(
 
 async def _websocket(server: Server, client: FeedClient, ready, cursor, filters) -> None:
     query = httpx.QueryParams({**filters, **({"lastEventId": cursor} if cursor else {})})
-    async with websockets.connect(f"{server.ws}?{query}", compression=None, max_size=None, max_queue=None) as connection:
+    async with websockets.connect(
+        f"{server.ws}?{query}", compression=None, max_size=None, max_queue=None
+    ) as connection:
         client.connection = connection  # type: ignore[attr-defined]
         # Subscribed by the time that the answer to a ping is here.
         await (await connection.ping())

@@ -49,6 +49,8 @@ class Raw:
         self.socket.setblocking(False)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            # As on Ethernet; loopback's segments of 64 KiB never fit such a buffer.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
         self.unread = b""
         self._loop = asyncio.get_running_loop()
 

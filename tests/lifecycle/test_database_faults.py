@@ -1,0 +1,182 @@
+"""The database goes away and comes back: no committed event is lost, nobody has to reconnect, writers are told."""
+
+import asyncio
+import random
+import time
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.conftest import api_of, skip_or_fail
+from tests.support.data import new_stream
+from tests.support.feeds import FeedClient, follow
+from tests.support.postgres import Cluster, find_binaries
+from tests.support.server import Server
+
+pytestmark = pytest.mark.postgresql
+
+
+@pytest.fixture
+def own_cluster():
+    """A cluster of the test's own: it will be killed."""
+    binaries = find_binaries()
+    if binaries is None:
+        skip_or_fail("PostgreSQL's server binaries are not installed")
+    cluster = Cluster(binaries)
+    cluster.start()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def faulty_server(own_cluster, tmp_path):
+    server = Server(tmp_path, database_url=own_cluster.create_database("feed"), database_timeout=3, poll_interval=0.3)
+    server.start()
+    yield server
+    server.kill()
+
+
+class Writers:
+    """Writes until stopped; counts what was answered."""
+
+    def __init__(self, api: httpx.AsyncClient) -> None:
+        self.api = api
+        self.answers: dict[int, int] = {}
+        self.slowest = 0.0
+        self.stopped = False
+
+    async def write(self) -> None:
+        while not self.stopped:
+            begun = time.monotonic()
+            answer = await self.api.post("/api/streams", json=new_stream())
+            self.slowest = max(self.slowest, time.monotonic() - begun)
+            self.answers[answer.status_code] = self.answers.get(answer.status_code, 0) + 1
+            if answer.status_code != 201:
+                assert answer.status_code == 503, answer.text
+                assert int(answer.headers["Retry-After"]) > 0
+                await asyncio.sleep(0.05)
+
+    async def __aenter__(self) -> "Writers":
+        self.tasks = [asyncio.create_task(self.write()) for _ in range(8)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stopped = True
+        await asyncio.gather(*self.tasks)
+
+
+async def committed(url: str) -> list[int]:
+    connection = await asyncpg.connect(url)
+    rows = await connection.fetch("SELECT id FROM stream_events ORDER BY id")
+    await connection.close()
+    return [row["id"] for row in rows]
+
+
+async def check(server: Server, clients: list[FeedClient]) -> None:
+    """Every committed event was delivered exactly once and in order, including those whose answer was lost."""
+    ids = await committed(str(server.settings["database_url"]))
+    for client in clients:
+        await client.until(lambda c=client: c.events and int(c.events[-1]["id"].split("-")[1]) >= ids[-1])
+        assert [int(event["id"].split("-")[1]) for event in client.events] == ids
+        assert not client.ended.is_set()
+
+
+async def test_killed_under_load_and_back(own_cluster, faulty_server):
+    async with (
+        follow(faulty_server, "websocket") as one,
+        follow(faulty_server, "sse") as two,
+        api_of(faulty_server) as api,
+    ):
+        async with Writers(api) as writers:
+            await one.count(100)
+            await asyncio.to_thread(own_cluster.kill)
+            for client in (one, two):
+                degraded = await client.message("service.degraded")
+                assert degraded["source"] == "database"
+            assert (await api.get("/health")).json()["status"] == "degraded"
+            assert (await api.get("/health/ready")).status_code == 503
+            assert (await api.get("/health/live")).status_code == 200
+            assert (await api.post("/api/streams", json=new_stream())).status_code == 503
+            before = len(one.events)
+            await asyncio.to_thread(own_cluster.start)
+            for client in (one, two):
+                await client.message("service.recovered")
+            await one.count(before + 100)
+        assert writers.answers[503] > 0
+        assert writers.slowest < 6
+        await check(faulty_server, [one, two])
+        assert (await api.get("/health")).json()["status"] == "ok"
+
+
+async def test_backends_terminated_at_random(own_cluster, faulty_server):
+    url = str(faulty_server.settings["database_url"])
+    async with (
+        follow(faulty_server, "websocket") as one,
+        follow(faulty_server, "sse") as two,
+        api_of(faulty_server) as api,
+    ):
+        killer = await asyncpg.connect(own_cluster.url("postgres"))
+        async with Writers(api) as writers:
+            for step in range(20):
+                await one.count(10 * step)
+                pids = await killer.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'fluxora-streams'")
+                if pids:
+                    await killer.execute("SELECT pg_terminate_backend($1)", random.choice(pids)["pid"])
+        await killer.close()
+        assert writers.answers[201] > 100
+        assert url
+        await check(faulty_server, [one, two])
+
+
+async def test_a_lock_that_is_held_is_a_503_and_not_a_hang(own_cluster, faulty_server):
+    async with api_of(faulty_server) as api, follow(faulty_server, "sse") as client:
+        holder = await asyncpg.connect(str(faulty_server.settings["database_url"]))
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute("LOCK TABLE streams IN ACCESS EXCLUSIVE MODE")
+        begun = time.monotonic()
+        answer = await api.post("/api/streams", json=new_stream())
+        assert answer.status_code == 503
+        assert time.monotonic() - begun < 6
+        await transaction.rollback()
+        await holder.close()
+        assert (await api.post("/api/streams", json=new_stream())).status_code == 201
+        await client.count(1)
+        await check(faulty_server, [client])
+
+
+async def test_what_another_process_commits_is_delivered_in_order(own_cluster, faulty_server, tmp_path):
+    second = Server(
+        tmp_path / "second", database_url=faulty_server.settings["database_url"], poll_interval=0.3, migrate=False
+    )
+    second.cwd.mkdir()
+    second.start()
+    try:
+        async with (
+            follow(faulty_server, "websocket") as one,
+            follow(second, "sse") as two,
+            api_of(faulty_server) as first_api,
+            api_of(second) as second_api,
+        ):
+            async with Writers(first_api), Writers(second_api):
+                await one.count(200)
+            await check(faulty_server, [one, two])
+    finally:
+        assert second.stop() == 0
+
+
+async def test_a_failover_is_another_epoch(own_cluster, faulty_server):
+    """The token stands for all that makes a history: what a promotion changes is read in the same statement."""
+    async with follow(faulty_server, "sse") as client, api_of(faulty_server) as api:
+        await api.post("/api/streams", json=new_stream())
+        await client.count(1)
+        before = client.cursor
+        connection = await asyncpg.connect(str(faulty_server.settings["database_url"]))
+        await connection.execute("UPDATE log_state SET token = 'another'")
+        await connection.close()
+        reset = await client.message("feed.reset")
+        assert reset["reason"] == "epoch"
+        assert reset["cursor"].split("-")[0] != before.split("-")[0]
+        await api.post("/api/streams", json=new_stream())
+        await client.count(2)

@@ -1,0 +1,66 @@
+"""Pruning deletes what no setting keeps, and says so to who asks for it."""
+
+import httpx
+import pytest
+
+from tests.conftest import api_of
+from tests.support.data import created, new_stream
+from tests.support.feeds import follow
+from tests.support.server import until
+
+
+async def fill(server, count: int) -> list[str]:
+    async with api_of(server) as api:
+        answer = await api.post("/api/events", json={"events": [created() for _ in range(count)]})
+        return [result["id"] for result in answer.json()["results"]]
+
+
+def log_of(server) -> list[str]:
+    return [event["id"] for event in httpx.get(f"{server.base}/api/events?limit=1000").json()["events"]]
+
+
+@pytest.fixture
+def pruning(make_server, backend):
+    def make(**settings: object):
+        return make_server(backend=backend, prune_interval=0.2, ring_events=1, **settings)
+
+    return make
+
+
+async def test_keeps_the_newest_by_count(pruning, transport):
+    server = pruning(retention_seconds=0, retention_events=5)
+    ids = await fill(server, 40)
+    until(lambda: log_of(server) == ids[-5:])
+    server.restart()  # what is in memory can still be served
+    async with follow(server, transport, cursor=ids[2]) as client:
+        assert (await client.message("feed.reset"))["reason"] in ("pruned",)
+    assert httpx.get(f"{server.base}/api/events", params={"after": ids[2]}).status_code == 410
+    async with follow(server, transport, cursor=ids[-5]) as client:
+        await client.count(4)
+        assert [event["id"] for event in client.events] == ids[-4:]
+
+
+async def test_what_age_keeps_is_not_pruned_by_count(pruning):
+    server = pruning(retention_seconds=3600, retention_events=1)
+    ids = await fill(server, 30)
+    await fill(server, 1)
+    rounds = [0]
+
+    def two_rounds_over() -> bool:
+        rounds[0] += 1
+        return rounds[0] > 60
+
+    until(two_rounds_over)
+    assert log_of(server)[:30] == ids
+
+
+async def test_the_newest_stays_and_ids_are_not_used_again(pruning):
+    server = pruning(retention_seconds=0, retention_events=1)
+    ids = await fill(server, 10)
+    until(lambda: log_of(server) == ids[-1:])
+    server.restart()
+    async with api_of(server) as api:
+        await api.post("/api/streams", json=new_stream())
+    newest = log_of(server)[-1]
+    assert int(newest.split("-")[1]) > int(ids[-1].split("-")[1])
+    assert newest.split("-")[0] == ids[-1].split("-")[0]

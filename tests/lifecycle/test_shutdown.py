@@ -1,0 +1,159 @@
+"""SIGTERM: everybody is told, nothing is lost, the exit code is 0."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import api_of
+from tests.support.data import created, new_stream
+from tests.support.feeds import follow
+from tests.support.server import KEY, ROOT, Server
+
+CLIENTS = 150
+
+
+def pythons() -> list:
+    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
+    for minor in ("3.11", "3.12", "3.13"):
+        candidates = [
+            *sorted(Path.home().glob(f".pyenv/versions/{minor}.*/bin/python")),
+            shutil.which(f"python{minor}"),
+        ]
+        found.setdefault(minor, next((str(path) for path in candidates if path and works(path)), ""))
+    return [pytest.param(version, path, id=version) for version, path in sorted(found.items())]
+
+
+def works(path: object) -> bool:
+    """A version manager may have a name for a Python that it does not have."""
+    return subprocess.run([str(path), "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+def prepared(version: str, path: str) -> str:
+    """A Python of that version with our dependencies; kept, so that the next run is quick."""
+    if path == sys.executable:
+        return path
+    if not path:
+        pytest.skip(f"Python {version} is not installed")
+    home = ROOT / ".venv" / "pythons" / version
+    if not (home / "done").exists():
+        subprocess.run([path, "-m", "venv", home], check=True)
+        install = [
+            home / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "-r",
+            "requirements.txt",
+        ]
+        subprocess.run(install, cwd=ROOT, check=True)
+        (home / "done").touch()
+    return str(home / "bin" / "python")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("version", "path"), pythons())
+async def test_hundreds_of_clients_are_told_on_every_python(tmp_path, version, path):
+    python = await asyncio.to_thread(prepared, version, path)
+    server = Server(tmp_path, python=python, database_url=f"sqlite:///{tmp_path}/x.db").start()
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(follow(server, "websocket")) for _ in range(CLIENTS)]
+        streams = [await stack.enter_async_context(follow(server, "sse")) for _ in range(CLIENTS)]
+        begun = time.monotonic()
+        server.terminate()
+        async with asyncio.timeout(20):
+            for client in sockets + streams:
+                await client.ended.wait()
+        code = await asyncio.to_thread(server.wait)
+        took = time.monotonic() - begun
+    assert code == 0, server.lines[-5:]
+    assert took < 10
+    assert {client.close_code for client in sockets} == {1012}
+    retries = [re.fullmatch(r"service restart; retry in (\d+) ms", client.close_reason) for client in sockets]
+    assert len({retry[1] for retry in retries if retry}) > CLIENTS // 4
+    assert len({client.retry for client in streams}) > CLIENTS // 4
+    assert not [line for line in server.lines if line.get("level") in ("warning", "error")]
+
+
+async def test_stalled_and_idle_connections_do_not_hold_it_up(tmp_path):
+    server = Server(
+        tmp_path, database_url=f"sqlite:///{tmp_path}/x.db", shutdown_timeout=10, close_timeout=1, write_timeout=60
+    ).start()
+    connections = []
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    requests = [
+        "GET /sse/streams HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET /ws/streams HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n",
+        "GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"POST /api/streams HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        "GET /half",
+    ]
+    for request in requests:
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(request.encode())
+        connections.append(connection)
+    async with api_of(server) as api:
+        for _ in range(8):
+            await api.post("/api/events", json={"events": [created() for _ in range(1000)]})
+    begun = time.monotonic()
+    assert await asyncio.to_thread(server.stop) == 0
+    assert time.monotonic() - begun < 10
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+async def test_a_burst_of_writes_loses_nothing(tmp_path, name):
+    server = Server(tmp_path, database_url=f"sqlite:///{tmp_path}/x.db").start()
+    accepted, refused = [], 0
+
+    async def write(api: httpx.AsyncClient) -> None:
+        nonlocal refused
+        while True:
+            try:
+                answer = await api.post("/api/streams", json=new_stream())
+            except httpx.HTTPError:
+                return
+            if answer.status_code == 201:
+                accepted.append(answer.json()["id"])
+            else:
+                assert answer.status_code == 503
+                assert int(answer.headers["Retry-After"]) > 0
+                refused += 1
+                return
+
+    async with follow(server, "websocket") as one, follow(server, "sse") as two, api_of(server) as api:
+        writers = [asyncio.create_task(write(api)) for _ in range(8)]
+        await one.count(50)
+        os.kill(server.pid, name)
+        os.kill(server.pid, name)
+        await one.ended.wait()
+        await two.ended.wait()
+        await asyncio.gather(*writers)
+        assert await asyncio.to_thread(server.wait) == 0
+    server.start()
+    for transport, client in (("websocket", one), ("sse", two)):
+        async with follow(server, transport, cursor=client.cursor, client=client):
+            await client.until(lambda c=client: set(accepted) <= {event["streamId"] for event in c.events})
+        ids = [event["id"] for event in client.events]
+        assert len(ids) == len(set(ids))
+    async with api_of(server) as api:
+        log = (await api.get("/api/events", params={"limit": 1000})).json()["events"]
+    for client in (one, two):
+        begin = next(index for index, event in enumerate(log) if event["id"] == client.events[0]["id"])
+        assert client.events == log[begin : begin + len(client.events)]
+    assert server.stop() == 0
