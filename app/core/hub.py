@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 BATCH_BYTES: Final = 64 * 1024
 """Events that are written to a socket at once are at most this, or one event: the mark of its write buffer."""
 
-_SLICE: Final = 250
-"""Sockets that are written before other work of the loop gets its turn: about a millisecond."""
+_SLICE_SECONDS: Final = 0.0004
+"""Sockets are written for so long before other work of the loop gets its turn: a request takes some 30 turns."""
+
+_SLICE_CHECK: Final = 8
+"""Sockets between two looks at the clock."""
 
 _CACHED_PAGES: Final = 64
 
@@ -135,9 +138,11 @@ class Hub:
         current = self._round = self._round or self._begin_round()
         if current is None:
             return
-        for _ in range(min(_SLICE, len(current.todo))):
-            subscription, events = current.todo.pop()
-            subscription.deliver(events, current.start, current.end)
+        slice_end = loop.time() + _SLICE_SECONDS
+        while current.todo and loop.time() < slice_end:
+            for _ in range(min(_SLICE_CHECK, len(current.todo))):
+                subscription, events = current.todo.pop()
+                subscription.deliver(events, current.start, current.end)
         if current.todo:
             self._due = True
             loop.call_soon(self._flush)

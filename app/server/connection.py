@@ -58,7 +58,7 @@ class Connection:
     @property
     def closing(self) -> bool:
         """Whether it has ended, whatever was read of it before."""
-        return self.finished or self._transport.is_closing()
+        return self._transport.is_closing()
 
     def write(self, data: bytes) -> bool:
         """Write beside Hypercorn, which writes whole frames and chunks too. False: the buffer is over its mark."""
@@ -71,7 +71,7 @@ class Connection:
 
     async def drained(self) -> None:
         """Wait until the buffer is well below its mark. Raises ConnectionError when nothing can be written any more."""
-        if self.closing:
+        if self.finished or self.closing:
             raise ConnectionResetError
         await self._writer.drain()
 
