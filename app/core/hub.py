@@ -1,32 +1,57 @@
 """The in-process broadcast hub: the ring, who is live, and the flush."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from app.core.events import EVERYTHING, Cursor, Event, FilterKey, keys_of
 from app.core.messages import ServiceMessage
-from app.core.ports import Position
+from app.core.ports import Form, Position
 from app.core.ring import Ring
 
 if TYPE_CHECKING:
     from app.core.subscription import Subscription
 
+BATCH_BYTES: Final = 64 * 1024
+"""Events that are written to a socket at once are at most this, or one event: the mark of its write buffer."""
+
+_SLICE_SECONDS: Final = 0.0004
+"""Sockets are written for so long before other work of the loop gets its turn: a request takes some 30 turns."""
+
+_SLICE_CHECK: Final = 8
+"""Sockets between two looks at the clock."""
+
+_CACHED_PAGES: Final = 64
+
+
+@dataclass(slots=True)
+class _Round:
+    """One batch on its way to everybody it is for: the events after `start`, up to `end`."""
+
+    start: int
+    end: int
+    todo: list[tuple["Subscription", Sequence[Event]]]
+
 
 class Hub:
-    """Holds the newest events and wakes the subscriptions they are for.
+    """Holds the newest events, and gives them to the live subscriptions they are for.
 
     A subscription is *live* while it has everything up to `flushed` and waits for more. Only the relay publishes.
     """
 
-    def __init__(self, *, ring_events: int, ring_bytes: int) -> None:
-        """Make a hub that has no history yet; `rebase` gives it one."""
+    def __init__(self, *, ring_events: int, ring_bytes: int, tick: float = 0.001) -> None:
+        """Make a hub that has no history yet. `tick`: seconds between two rounds under load; they join more."""
         self._ring_events = ring_events
         self._ring_bytes = ring_bytes
+        self._tick = tick
         self._ring = self._new_ring(0)
         self._live: defaultdict[FilterKey, set[Subscription]] = defaultdict(set)
-        self._flush_due = False
+        self._round: _Round | None = None
+        self._due = False
+        self._next_round = 0.0
+        self._pages: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
         self.epoch = ""
         self.flushed = 0
         self.published = 0
@@ -49,6 +74,8 @@ class Hub:
         """
         for subscription in self.subscriptions:
             subscription.wake(self.flushed)
+        self._round = None
+        self._pages.clear()
         self._ring = self._new_ring(recent[0].seq - 1 if recent else position.head)
         if recent:
             self._ring.extend(recent)
@@ -56,14 +83,12 @@ class Hub:
         self.flushed = position.head
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Take events that follow the head; they are flushed once for all that this loop iteration publishes."""
+        """Take events that follow the head; a round carries all that was published since the one before."""
         if not events:
             return
         self._ring.extend(events)
         self.published += len(events)
-        if not self._flush_due:
-            self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        self._schedule()
 
     def announce(self, message: ServiceMessage) -> None:
         """Tell every subscription, live or behind."""
@@ -74,37 +99,94 @@ class Hub:
         """Return at most `limit` events after `seq`; None if only the database can tell."""
         return self._ring.since(seq, limit)
 
-    def join(self, subscription: "Subscription", keys: Sequence[FilterKey]) -> None:
-        """Let a subscription that has everything up to `flushed` be woken by what it wants."""
+    def joined(self, form: Form, events: Sequence[Event]) -> bytes:
+        """Return unfiltered events as one byte string, made once for all who read the same page."""
+        key = (form.name, events[0].seq, events[-1].seq)
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = form.join(events)
+            if len(self._pages) > _CACHED_PAGES:
+                self._pages.popitem(last=False)
+        return page
+
+    def join(self, subscription: "Subscription", keys: Iterable[FilterKey]) -> None:
+        """Make a subscription live: it has everything up to `flushed`."""
         for key in keys:
             self._live[key].add(subscription)
 
-    def leave(self, subscription: "Subscription", keys: Sequence[FilterKey]) -> None:
-        """Stop waking it."""
+    def leave(self, subscription: "Subscription", keys: Iterable[FilterKey]) -> None:
+        """Make it not live any more."""
         for key in keys:
             waiting = self._live[key]
             waiting.discard(subscription)
             if not waiting:
                 del self._live[key]
 
+    def _schedule(self) -> None:
+        if not self._due:
+            self._due = True
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._next_round:
+                loop.call_soon(self._flush)
+            else:
+                loop.call_at(self._next_round, self._flush)
+
     def _flush(self) -> None:
-        self._flush_due = False
-        start, self.flushed = self.flushed, self.head
-        events = self._ring.since(start)
-        for subscription in self._everyone() if events is None else self._wanting(events):
-            subscription.wake(start)
+        """Do a slice of the round under way, or begin the next."""
+        loop = asyncio.get_running_loop()
+        self._due = False
+        current = self._round = self._round or self._begin_round()
+        if current is None:
+            return
+        slice_end = loop.time() + _SLICE_SECONDS
+        while current.todo and loop.time() < slice_end:
+            for _ in range(min(_SLICE_CHECK, len(current.todo))):
+                subscription, events = current.todo.pop()
+                subscription.deliver(events, current.start, current.end)
+        if current.todo:
+            self._due = True
+            loop.call_soon(self._flush)
+            return
+        self._round = None
+        self.flushed = current.end
+        self._next_round = loop.time() + self._tick
+        if self.flushed < self.head:
+            self._schedule()
 
-    def _wanting(self, events: Sequence[Event]) -> set["Subscription"]:
-        """Return the live subscriptions that want one of these, asking only those the index names."""
-        wanting = set(self._live.get(EVERYTHING, ()))
-        if len(self._live) > (EVERYTHING in self._live):
-            for event in events:
-                for key in keys_of(event)[1:]:
-                    wanting.update(found for found in self._live.get(key, ()) if found.wanted.matches(event))
-        return wanting
+    def _begin_round(self) -> _Round | None:
+        """Return the next batch and who wants what of it; None if there is nothing."""
+        if self.flushed >= self.head:
+            return None
+        events = self._ring.since(self.flushed)
+        if events is None:
+            # More was published at once than the ring holds: everybody looks for themselves.
+            everyone: set[Subscription] = set().union(*self._live.values())
+            return _Round(self.flushed, self.head, [(subscription, ()) for subscription in everyone])
+        events = _first_bytes(events, BATCH_BYTES)
+        todo: list[tuple[Subscription, Sequence[Event]]] = [(each, events) for each in self._live.get(EVERYTHING, ())]
+        todo += self._filtered(events)
+        return _Round(self.flushed, events[-1].seq, todo)
 
-    def _everyone(self) -> set["Subscription"]:
-        return set().union(*self._live.values())
+    def _filtered(self, events: Sequence[Event]) -> Iterable[tuple["Subscription", Sequence[Event]]]:
+        """Return what filtered subscriptions want, asking only those that the index names."""
+        if len(self._live) <= (EVERYTHING in self._live):
+            return ()
+        wanted: dict[Subscription, list[Event]] = {}
+        for event in events:
+            for key in keys_of(event)[1:]:
+                for subscription in self._live.get(key, ()):
+                    if subscription.wanted.matches(event):
+                        wanted.setdefault(subscription, []).append(event)
+        return wanted.items()
 
     def _new_ring(self, floor: int) -> Ring:
         return Ring(floor, max_events=self._ring_events, max_bytes=self._ring_bytes)
+
+
+def _first_bytes(events: Sequence[Event], limit: int) -> Sequence[Event]:
+    size = 0
+    for index, event in enumerate(events):
+        size += len(event.data)
+        if size > limit and index:
+            return events[:index]
+    return events

@@ -28,9 +28,10 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing came for a while; everything up to `cursor` was looked at and none of it was wanted."""
+    """Nothing came for a while. `moved`: the client does not know `cursor` yet, for what led to it was not wanted."""
 
     cursor: Cursor
+    moved: bool
 
 
 @dataclass(frozen=True, slots=True)

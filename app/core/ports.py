@@ -49,6 +49,31 @@ class Replay:
     body: bytes
 
 
+class Form(Protocol):
+    """How events look on one kind of connection."""
+
+    @property
+    def name(self) -> str:
+        """Tells this form from others."""
+
+    def join(self, events: Sequence[Event]) -> bytes:
+        """Return the bytes of events, one after the other; each event is encoded once."""
+
+
+class Outlet(Protocol):
+    """A socket that takes bytes at once, beside the server's own way of sending."""
+
+    @property
+    def form(self) -> Form:
+        """How events look on it."""
+
+    def write(self, data: bytes) -> bool:
+        """Hand bytes to the socket. False: it wants no more until it has drained."""
+
+    async def drained(self) -> None:
+        """Wait until the socket wants more. Raises ConnectionError when it never will."""
+
+
 class EventLog(Protocol):
     """The log, read. Every method raises Unavailable when the database cannot be reached."""
 

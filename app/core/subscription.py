@@ -7,15 +7,16 @@ from typing import Final
 
 from app.core import messages
 from app.core.errors import CursorExpired, Unavailable
-from app.core.events import Cursor, Event, EventFilter, FilterKey
-from app.core.hub import Hub
+from app.core.events import EVERYTHING, Cursor, Event, EventFilter, FilterKey
+from app.core.hub import BATCH_BYTES, Hub
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
-from app.core.ports import EventLog
+from app.core.ports import EventLog, Form, Outlet
 
 PAGE_EVENTS: Final = 500
-PAGE_BYTES: Final = 64 * 1024
+PAGE_BYTES: Final = BATCH_BYTES
 """A page is at most this, and never less than one event: what a client that stops reading costs beside its socket."""
 
+_UNFILTERED: Final = (EVERYTHING,)
 _INBOX: Final = 64
 """Replies and notices waiting for a client that does not read; its control messages are rate-limited far below."""
 
@@ -36,6 +37,7 @@ class Subscription:
         self._replays = replays
         self._keys: tuple[FilterKey, ...] = tuple(wanted.keys())
         self._epoch, self._seq = hub.epoch, hub.head
+        self._told = hub.head
         self._expired: str | None = None
         self._paused = False
         self._changes = 0
@@ -44,6 +46,9 @@ class Subscription:
         self._catch_up_first = False
         self._waiting: asyncio.Future[bool] | None = None
         self._joined = False
+        self._outlet: Outlet | None = None
+        self._behind = False
+        self.active_at = 0.0
 
     @property
     def position(self) -> Cursor:
@@ -60,6 +65,7 @@ class Subscription:
         else:
             self._expired = None
             self._epoch, self._seq = parsed.epoch, parsed.seq
+            self._told = self._seq
 
     def subscribe(self, wanted: EventFilter, cursor: str | None) -> None:
         """Choose by another filter from here on, or from `cursor`; acknowledged in the order of the feed."""
@@ -79,6 +85,24 @@ class Subscription:
         """Put in a message of the service, before further events."""
         self._inbox.append(message)
         self.wake()
+
+    def attach(self, outlet: Outlet) -> None:
+        """Write events straight to this outlet from now on; `next` returns everything else."""
+        self._outlet = outlet
+
+    def deliver(self, events: Sequence[Event], start: int, end: int) -> None:
+        """Take the hub's batch: what is wanted of the events after `start`, up to `end`. Called while live."""
+        if not self._joined:
+            return
+        if self._outlet is None or not events or self._seq > start:
+            # It reads by itself; also what joined in the middle of a round, and has some of the batch already.
+            self.wake(start)
+            return
+        self._seq, self._told = end, events[-1].seq
+        self.active_at = asyncio.get_running_loop().time()
+        if not self._outlet.write(self._bytes(self._outlet.form, events)):
+            self._behind = True
+            self.wake(end)
 
     def close(self, close: Close, *, catch_up: bool = False) -> None:
         """End the feed, now or when what the ring has for it is sent. The first call counts."""
@@ -101,13 +125,27 @@ class Subscription:
                 return self._inbox.popleft()
             if self._close and not self._catch_up_first:
                 return self._close
+            if self._behind and self._outlet is not None:
+                await self._outlet.drained()
+                self._behind = False
             delivery = await self._advance()
+            if isinstance(delivery, Events):
+                self._told = delivery.events[-1].seq
+            if isinstance(delivery, Events) and self._outlet is not None:
+                self._behind = not self._outlet.write(self._bytes(self._outlet.form, delivery.events))
+                await asyncio.sleep(0)
+                continue
             if delivery is not None:
                 return delivery
             if self._close:
                 return self._close
             if self._caught_up() and not await self._wait(idle) and not self._inbox:
-                return Idle(self.position)
+                return self._idle()
+
+    def _idle(self) -> Idle:
+        position, told = self.position, self._told
+        self._told = position.seq
+        return Idle(position, moved=position.seq != told)
 
     async def _advance(self) -> Delivery | None:
         """Read on from the cursor: something to send, or None when there is nothing now."""
@@ -180,10 +218,14 @@ class Subscription:
         self._seq = max(self._seq, upto)
         return page
 
+    def _bytes(self, form: Form, events: Sequence[Event]) -> bytes:
+        return self._hub.joined(form, events) if self._keys == _UNFILTERED else form.join(events)
+
     def _reset(self, reason: str) -> ServiceMessage:
         cursor = self._hub.cursor
         self._move(cursor, self.wanted, paused=self._paused)
         self._expired = None
+        self._told = cursor.seq
         return messages.reset(reason, cursor)
 
     def _move(self, cursor: Cursor, wanted: EventFilter, *, paused: bool) -> None:
@@ -204,7 +246,7 @@ class Subscription:
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[bool] = loop.create_future()
         self._waiting = woken
-        timer = None if seconds is None else loop.call_later(seconds, _give_up, woken)
+        timer = None if seconds is None else loop.call_later(seconds, self._give_up, woken, seconds)
         if self._caught_up() and not self._paused and self._seq >= self._hub.flushed:
             self._joined = True
             self._hub.join(self, self._keys)
@@ -225,7 +267,12 @@ class Subscription:
             if self._epoch == self._hub.epoch:
                 self._seq = max(self._seq, seen)
 
-
-def _give_up(woken: asyncio.Future[bool]) -> None:
-    if not woken.done():
-        woken.set_result(False)
+    def _give_up(self, woken: asyncio.Future[bool], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        quiet_until = self.active_at + seconds
+        if woken.done():
+            return
+        if loop.time() < quiet_until:
+            loop.call_at(quiet_until, self._give_up, woken, seconds)
+        else:
+            woken.set_result(False)

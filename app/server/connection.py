@@ -30,13 +30,18 @@ that does not read costs little, and one that reads slowly is seen to make progr
 _FRAMES_PER_SECOND: Final = 200
 """A client's messages are limited far below, but those that keep the limit may come in pieces, and with pings."""
 
+WRITE_MARK: Final = 64 * 1024
+"""asyncio's own high mark: above it, the transport pauses its writer."""
+
 
 class Connection:
     """One TCP connection."""
 
-    def __init__(self, transport: asyncio.WriteTransport, now: Callable[[], float]) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, now: Callable[[], float]) -> None:
         """`now` is the event loop's time."""
-        self._transport = transport
+        self._writer = writer
+        self._transport = writer.transport
+        self.finished = False
         self._now = now
         self.last_read = now()
         self.written = 0
@@ -54,6 +59,21 @@ class Connection:
     def closing(self) -> bool:
         """Whether it has ended, whatever was read of it before."""
         return self._transport.is_closing()
+
+    def write(self, data: bytes) -> bool:
+        """Write beside Hypercorn, which writes whole frames and chunks too. False: the buffer is over its mark."""
+        transport = self._transport
+        if self.finished or transport.is_closing():
+            return False
+        self.written += len(data)
+        transport.write(data)
+        return transport.get_write_buffer_size() <= WRITE_MARK
+
+    async def drained(self) -> None:
+        """Wait until the buffer is well below its mark. Raises ConnectionError when nothing can be written any more."""
+        if self.finished or self.closing:
+            raise ConnectionResetError
+        await self._writer.drain()
 
     def abort(self) -> None:
         """End the connection at once, whatever is buffered: a peer that does not read would never let it close."""
@@ -78,7 +98,7 @@ class _Server(TCPServer):
             with suppress(OSError):  # it may be gone already
                 own = self.writer.get_extra_info("socket")
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        self.connection = Connection(self.writer.transport, self.loop.time)
+        self.connection = Connection(self.writer, self.loop.time)
         self.state = {**self.state, "connection": self.connection}
 
     async def run(self) -> None:
@@ -155,6 +175,8 @@ class _WebSocket(WSStream):
             elif isinstance(event, Ping):
                 await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
+                # Nothing may follow a close frame.
+                self.scope["state"]["connection"].finished = True
                 # The peer's close frame, or what wsproto makes of a frame that breaks the protocol (1002, 1007).
                 await self._send_wsproto_event(CloseConnection(event.code, event.reason))
                 await self.send(StreamClosed(stream_id=self.stream_id))

@@ -19,6 +19,12 @@ class Wire(Protocol):
     def buffered(self) -> int:
         """Bytes written and not taken by the kernel."""
 
+    def write(self, data: bytes) -> bool:
+        """Write beside the server; False when the buffer is over its mark."""
+
+    async def drained(self) -> None:
+        """Wait until it is not."""
+
     def abort(self) -> None:
         """End it at once."""
 

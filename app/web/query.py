@@ -15,7 +15,7 @@ _NUMBER: Final = re.compile("[0-9]{1,9}")
 
 def feed_query(args: MultiDict[str, str], headers: Headers) -> tuple[EventFilter, str | None]:
     """Return filter and cursor of a feed's URL. The header wins: a reconnecting EventSource keeps its old URL."""
-    cursors = [headers.get("Last-Event-ID"), *(args.get(name) for name in CURSOR_PARAMETERS)]
+    cursors = [headers.get("Last-Event-ID"), *(args[name] for name in CURSOR_PARAMETERS if name in args)]
     cursor = next((given for given in cursors if given), None)
     return event_filter(args, CURSOR_PARAMETERS), cursor
 

@@ -1,6 +1,7 @@
 """`/sse/streams`: the feed as Server-Sent Events."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from quart import Blueprint, Response, request
@@ -10,6 +11,7 @@ from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
 from app.web import wire
 from app.web.connections import FeedConnection, open_feed
 from app.web.guard import Admission, Refused
+from app.web.outlet import outlet_of
 from app.web.query import feed_query
 from app.web.services import Services, services
 
@@ -43,24 +45,23 @@ async def _body(
         # A cursor that may not be servable is not confirmed; what comes next says where the client is.
         position = None if cursor else str(connection.subscription.position)
         yield wire.sse_opening(settings.retry_ms, position)
-        async for block in _blocks(connection, settings.keepalive_interval, position or cursor):
-            yield block
+        if outlet := outlet_of(scope, wire.SSE_CHUNKS):
+            connection.subscription.attach(outlet)
+        with suppress(ConnectionError):
+            async for block in _blocks(connection, settings.keepalive_interval):
+                yield block
 
 
-async def _blocks(connection: FeedConnection, keepalive: float, told: str | None) -> AsyncIterator[bytes]:
-    """Yield what to send. `told` is the last id the client has: a filter's gaps move it on while nothing else does."""
+async def _blocks(connection: FeedConnection, keepalive: float) -> AsyncIterator[bytes]:
+    """Yield what to send; events only where the connection has no outlet."""
     while True:
         delivery: Delivery = await connection.subscription.next(keepalive)
         if isinstance(delivery, Events):
-            told = delivery.events[-1].id
             yield b"".join(map(wire.sse_event, delivery.events))
         elif isinstance(delivery, ServiceMessage):
-            told = told if delivery.cursor is None else str(delivery.cursor)
             yield wire.sse_message(delivery)
         elif isinstance(delivery, Idle):
-            cursor = str(delivery.cursor)
-            yield wire.KEEPALIVE if cursor == told else wire.sse_position(cursor)
-            told = cursor
+            yield wire.sse_position(str(delivery.cursor)) if delivery.moved else wire.KEEPALIVE
         elif isinstance(delivery, Close):
             connection.reason = delivery.reason
             if delivery.retry is not None:

@@ -15,6 +15,7 @@ from app.core.subscription import Subscription
 from app.web import wire
 from app.web.connections import FeedConnection, open_feed
 from app.web.guard import Refused
+from app.web.outlet import outlet_of
 from app.web.problems import respond
 from app.web.query import feed_query
 from app.web.services import Services, services
@@ -22,6 +23,7 @@ from app.web.services import Services, services
 blueprint = Blueprint("websocket", __name__)
 _logger = structlog.get_logger(__name__)
 _ENDING: Final = Close(wire.INTERNAL_ERROR, "internal error")
+_GONE: Final = Close(wire.GOING_AWAY, "client left")
 
 
 @blueprint.websocket("/ws/streams")
@@ -37,6 +39,8 @@ async def feed() -> Any:
         return refused.response
     with open_feed(running, admission, websocket.scope, wanted, cursor) as connection:
         await websocket.accept()
+        if outlet := outlet_of(websocket.scope, wire.WEBSOCKET_FRAMES):
+            connection.subscription.attach(outlet)
         close = await _serve(running, connection)
         connection.reason = close.reason
         await _say_goodbye(close, connection, running.settings.close_timeout)
@@ -52,6 +56,8 @@ async def _serve(running: Services, connection: FeedConnection) -> Close:
             if isinstance(delivery, Close):
                 return delivery
             await _send(delivery)
+    except ConnectionError:
+        return _GONE
     except Exception:
         # Quart would close with 1000, as if all were well.
         _logger.exception("feed_failed", connection_id=connection.id)

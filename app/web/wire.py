@@ -10,6 +10,7 @@ from app.core.errors import FieldError, InvalidInput
 from app.core.events import Event, EventFilter, EventName
 from app.core.messages import ServiceMessage
 
+GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
 UNSUPPORTED_DATA: Final = 1003
 MESSAGE_TOO_BIG: Final = 1009
@@ -28,6 +29,53 @@ def sse_event(event: Event) -> bytes:
         block = b"id: %b\nevent: %b\ndata: %b\n\n" % (event.id.encode(), event.name.encode(), event.data)
         event.forms["sse"] = block
     return block
+
+
+def websocket_frame(event: Event) -> bytes:
+    """Return an event's frame (RFC 6455, 5.2: final, text, unmasked), encoded once."""
+    frame = event.forms.get("websocket")
+    if frame is None:
+        frame = event.forms["websocket"] = text_frame(event.data)
+    return frame
+
+
+def text_frame(data: bytes) -> bytes:
+    """Return a whole text message as one frame."""
+    size = len(data)
+    if size < 126:  # noqa: PLR2004 - RFC 6455: the length itself, or a sign that 2 or 8 bytes of it follow
+        return b"\x81%c%b" % (size, data)
+    if size < 1 << 16:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), data)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), data)
+
+
+def chunk(data: bytes) -> bytes:
+    """Return bytes as a chunk of an HTTP/1.1 body (RFC 9112, 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class WebSocketFrames:
+    """Events as WebSocket frames."""
+
+    name = "websocket"
+
+    def join(self, events: Sequence[Event]) -> bytes:
+        """Return a frame for each."""
+        return b"".join(map(websocket_frame, events))
+
+
+class SseChunks:
+    """Events as blocks, in one chunk of an HTTP/1.1 body."""
+
+    name = "sse"
+
+    def join(self, events: Sequence[Event]) -> bytes:
+        """Return a chunk with a block for each."""
+        return chunk(b"".join(map(sse_event, events)))
+
+
+WEBSOCKET_FRAMES: Final = WebSocketFrames()
+SSE_CHUNKS: Final = SseChunks()
 
 
 def sse_message(message: ServiceMessage) -> bytes:
