@@ -1,7 +1,6 @@
 """The servers that are measured: ours, and what people would pick instead. Each runs in one process, on loopback."""
 
 import asyncio
-import glob
 import json
 import os
 import shutil
@@ -12,6 +11,8 @@ import time
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from pathlib import Path
+
+import psutil
 
 from tests.support.data import created
 from tests.support.postgres import free_port
@@ -77,15 +78,17 @@ class Contender(ABC):
         shutil.rmtree(self.home, ignore_errors=True)
 
     def cpu(self) -> float:
-        """Seconds of CPU so far, of all its threads."""
-        assert self.process
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of CPU so far, of all its threads and processes."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes())
 
     def memory(self) -> int:
         """Resident bytes."""
+        return sum(process.memory_info().rss for process in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
         assert self.process
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        own = psutil.Process(self.process.pid)
+        return [own, *own.children(recursive=True)]
 
     async def publish(self, count: int) -> None:
         """Publish that many events in one go, and return when the server has taken them."""
@@ -171,7 +174,14 @@ class PlainFluxora(Fluxora):
 
     def command(self) -> list[str]:
         bind = f"127.0.0.1:{self.port}"
-        return [str(Path(sys.executable).parent / "hypercorn"), "-b", bind, "--backlog", "2048", "app.bootstrap:create_app()"]
+        return [
+            str(Path(sys.executable).parent / "hypercorn"),
+            "-b",
+            bind,
+            "--backlog",
+            "2048",
+            "app.bootstrap:create_app()",
+        ]
 
 
 class Node(Contender):
@@ -187,7 +197,10 @@ class Node(Contender):
         if not (CACHE / "node" / "node_modules" / "ws").exists():
             (CACHE / "node").mkdir(parents=True, exist_ok=True)
             npm = shutil.which("npm")
-            if not npm or subprocess.run([npm, "install", "--silent", "ws"], cwd=CACHE / "node", check=False).returncode:
+            if (
+                not npm
+                or subprocess.run([npm, "install", "--silent", "ws"], cwd=CACHE / "node", check=False).returncode
+            ):
                 raise Skipped("npm could not install ws")
 
     def command(self) -> list[str]:
@@ -222,7 +235,8 @@ class Starlette(Contender):
         return [str(self.python), "-m", "uvicorn", *app, *quiet]
 
     def version(self) -> str:
-        code = "from importlib.metadata import version as v; print(', '.join(f'{n} {v(n)}' for n in ('starlette', 'uvicorn', 'uvloop', 'sse-starlette')))"
+        names = ("starlette", "uvicorn", "uvloop", "sse-starlette")
+        code = f"from importlib.metadata import version; print(', '.join(n + ' ' + version(n) for n in {names}))"
         return _output(str(self.python), "-c", code)
 
 
@@ -235,10 +249,10 @@ class Nchan(Contender):
     def __init__(self) -> None:
         super().__init__()
         self.nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-        found = glob.glob("/usr/lib/nginx/modules/ngx_nchan_module.so")
+        found = sorted(Path("/usr/lib/nginx/modules").glob("ngx_nchan_module.so"))
         if not self.nginx or not found:
             raise Skipped("nginx with nchan is not installed (Debian: nginx-core, libnginx-mod-nchan)")
-        self.modules = str(Path(found[0]).parent)
+        self.modules = str(found[0].parent)
 
     def command(self) -> list[str]:
         template = (HERE / "peers" / "nginx.conf").read_text()

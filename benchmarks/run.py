@@ -1,7 +1,7 @@
 """`make bench`: ours and the peers, in turn, in the same run; a table, and benchmarks/RESULTS.md.
 
-Every figure is a median over the rounds, with the lowest and highest behind it. Each run has a server of its own, and checks that
-every client got every event once and in order.
+Every figure is a median over the rounds, with the lowest and highest behind it. Each run has a server of its own, and
+checks that every client got every event once and in order.
 """
 
 import argparse
@@ -19,7 +19,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import scenarios
-from benchmarks.contenders import CACHE, CONTENDERS, HERE, Contender, Fluxora, Nchan, Node, PlainFluxora, Skipped, Starlette
+from benchmarks.contenders import (
+    CACHE,
+    CONTENDERS,
+    HERE,
+    Contender,
+    Fluxora,
+    Nchan,
+    Node,
+    PlainFluxora,
+    Skipped,
+    Starlette,
+)
 from benchmarks.scenarios import CLIENTS_CPU, Measured
 
 RESULTS = HERE / "RESULTS.md"
@@ -53,7 +64,9 @@ class Run:
         self.skipped: dict[str, str] = {}
         self.wrong: list[str] = []
 
-    def measure(self, scenario: str, contender: type[Contender], work: Callable[[Contender], Awaitable[Measured]]) -> None:
+    def measure(
+        self, scenario: str, contender: type[Contender], work: Callable[[Contender], Awaitable[Measured]]
+    ) -> None:
         """Run a scenario against a fresh server, and keep its figures."""
         if self.only not in scenario or contender.name in self.skipped:
             return
@@ -76,7 +89,10 @@ class Run:
         for name, value in measured.figures.items():
             self.figures[scenario][contender.name][name].append(value)
         shown = ", ".join(f"{name} {value:,.4g}" for name, value in measured.figures.items())
-        print(f"{scenario} | {contender.name}: {shown}" + (f"  WRONG: {measured.wrong}" if measured.wrong else ""), flush=True)
+        print(
+            f"{scenario} | {contender.name}: {shown}" + (f"  WRONG: {measured.wrong}" if measured.wrong else ""),
+            flush=True,
+        )
 
     def all(self) -> None:
         """Every scenario, every contender in turn, every round."""
@@ -150,14 +166,19 @@ def worse(run: Run) -> list[str]:
 def report(run: Run) -> str:
     """Return the whole report."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("quart", "hypercorn", "databases", "sqlalchemy"))
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
     versions = "\n".join(f"* {name}: {text}" for name, text in run.versions.items() if text)
     skipped = "\n".join(f"* skipped: {name}: {reason}" for name, reason in run.skipped.items())
-    wrong = "\n".join(f"* {line}" for line in run.wrong) or "Nothing: no event missing, repeated or inverted, no client failed."
+    wrong = (
+        "\n".join(f"* {line}" for line in run.wrong)
+        or "Nothing: no event missing, repeated or inverted, no client failed."
+    )
     return f"""# Results
 
-`make bench`, {datetime.now(UTC):%Y-%m-%d}, {run.rounds} rounds: medians, lowest and highest in parentheses. {cpu}, {os.cpu_count()} cores: the server has one, the
-load generator and the publisher have the other. Loopback. Ours commits every event to SQLite first (`synchronous=FULL`); the peers commit nothing.
+`make bench`, {datetime.now(UTC):%Y-%m-%d}, {run.rounds} rounds: medians, lowest and highest in parentheses.
+{cpu}, {os.cpu_count()} cores: the server has one, the load generator and the publisher have the other. Loopback.
+Ours commits every event to SQLite first (`synchronous=FULL`); the peers commit nothing.
 
 * fluxora: Python {platform.python_version()}, {packages}
 {versions}

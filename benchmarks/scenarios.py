@@ -27,7 +27,16 @@ class Measured:
 class Load:
     """The load generator, connected."""
 
-    def __init__(self, program: Path, server: Contender, transport: str, clients: int, events: int, path: str | None = None, seconds: float = 60):
+    def __init__(
+        self,
+        program: Path,
+        server: Contender,
+        transport: str,
+        clients: int,
+        events: int,
+        path: str | None = None,
+        seconds: float = 60,
+    ):
         self.server, self.clients = server, clients
         memory, cpu = server.memory(), server.cpu()
         target = path or server.paths[transport]
@@ -79,7 +88,9 @@ async def bursts(program: Path, server: Contender, transport: str, events: int) 
     return Measured(figures, wrong(result))
 
 
-async def paced(program: Path, server: Contender, transport: str, clients: int, rate: float, seconds: float) -> Measured:
+async def paced(
+    program: Path, server: Contender, transport: str, clients: int, rate: float, seconds: float
+) -> Measured:
     """Many clients, one event at a time at a steady rate."""
     total = int(rate * seconds)
     load = Load(program, server, transport, clients, total)
@@ -114,7 +125,9 @@ async def filtered(program: Path, server: Fluxora, transport: str, clients: int)
         cpu = server.cpu()
         for change in range(1, 6):
             for start in range(0, clients, 1000):
-                await server.ingest([updated(stream_id(row), streamedAmount=str(change)) for row in rows[start : start + 1000]])
+                await server.ingest(
+                    [updated(stream_id(row), streamedAmount=str(change)) for row in rows[start : start + 1000]]
+                )
         result = await load.result()
         used = server.cpu() - cpu
     finally:
@@ -139,7 +152,10 @@ async def resume(program: Path, server: Fluxora, transport: str) -> Measured:
         used = server.cpu() - cpu
     finally:
         load.stop()
-    figures = {"events/s": result["events"] / max(result["seconds"], 1e-3), "CPU us/event": used / max(result["events"], 1) * 1e6}
+    figures = {
+        "events/s": result["events"] / max(result["seconds"], 1e-3),
+        "CPU us/event": used / max(result["events"], 1) * 1e6,
+    }
     return Measured(figures, wrong(result))
 
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from app.settings import Settings
 from app.bootstrap import Application
+from app.settings import Settings
 from tests.support.server import ROOT
 
 README = ROOT / "README.md"

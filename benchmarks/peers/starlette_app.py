@@ -1,4 +1,7 @@
-"""Starlette on uvicorn and uvloop, with sse-starlette and a queue for each client. POST /publish: messages, one a line."""
+"""Starlette on uvicorn and uvloop, with sse-starlette and a queue for each client.
+
+POST /publish takes messages, one a line.
+"""
 
 import asyncio
 

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
-from statistics import quantiles
 
 import pytest
 

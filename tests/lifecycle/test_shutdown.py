@@ -92,12 +92,18 @@ async def test_stalled_and_idle_connections_do_not_hold_it_up(tmp_path):
         tmp_path, database_url=f"sqlite:///{tmp_path}/x.db", shutdown_timeout=10, close_timeout=1, write_timeout=60
     ).start()
     connections = []
-    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade = (
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    )
     requests = [
         "GET /sse/streams HTTP/1.1\r\nHost: x\r\n\r\n",
         f"GET /ws/streams HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n",
         "GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
-        f"POST /api/streams HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        (
+            f"POST /api/streams HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 100\r\n"
+            "Content-Type: application/json\r\n\r\n{"
+        ),
         "GET /half",
     ]
     for request in requests:
