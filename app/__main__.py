@@ -6,9 +6,7 @@ import sys
 from typing import NoReturn
 
 import click
-from asyncpg import InterfaceError, PostgresError
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
 
 from app import logs
 from app.bootstrap import Application
@@ -53,8 +51,8 @@ def migrate() -> None:
     """Bring the database's schema up to date."""
     try:
         schema.migrate(_settings().database_url.get_secret_value())
-    except (OSError, PostgresError, InterfaceError, OperationalError) as error:
-        _refuse(f"the database cannot be reached: {error}")
+    except FluxoraError as error:
+        _refuse(str(error))
 
 
 @main.command()
@@ -74,7 +72,10 @@ def hash_key_command(key: str | None) -> None:
 @main.command()
 def new_epoch() -> None:
     """Give the log a new epoch: run this after restoring a backup of an SQLite file, so that no old cursor fits."""
-    asyncio.run(schema.new_epoch(_settings().database_url.get_secret_value()))
+    try:
+        asyncio.run(schema.new_epoch(_settings().database_url.get_secret_value()))
+    except FluxoraError as error:
+        _refuse(str(error))
 
 
 def _settings() -> Settings:

@@ -3,16 +3,13 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 import structlog
-from asyncpg import InterfaceError, PostgresError
-from databases import Database
 from quart import Quart
 
-from app.core.errors import Unavailable
 from app.core.feed import Feed
 from app.core.hub import Hub
 from app.core.outages import Outages
@@ -22,14 +19,13 @@ from app.settings import Settings, hash_key
 from app.store.address import dialect_for, parse_database_url
 from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
-from app.store.schema import check_schema
+from app.store.schema import opened
 from app.store.unit_of_work import SqlStore
 from app.web.application import create_quart
 from app.web.guard import Guard, Keys
 from app.web.liveness import Liveness
 from app.web.services import Services
 
-_DISCONNECT_SECONDS: Final = 2.0
 _logger = structlog.get_logger(__name__)
 
 
@@ -46,7 +42,7 @@ class Application:
             pool_size=settings.database_pool_size,
             timeout=settings.database_timeout,
         )
-        self.database: Database = self.dialect.connect()
+        self.database = self.dialect.connect()
         self.store = SqlStore(self.database, self.dialect)
         self.services = self._wire(settings, frozenset(hashes))
         self.quart: Quart = create_quart(self.services)
@@ -94,8 +90,7 @@ class Application:
             count=settings.retention_events,
             interval=settings.prune_interval,
         )
-        async with _connected(self.database):
-            await check_schema(self.database)
+        async with opened(self.database):
             await services.relay.prime(settings.ring_events)
             async with _background(services.relay.run, services.liveness.run, retention.run):
                 yield
@@ -111,21 +106,6 @@ def create_app(settings: Settings | None = None) -> Quart:
 
     application.quart.while_serving(serving)
     return application.quart
-
-
-@asynccontextmanager
-async def _connected(database: Database) -> AsyncIterator[None]:
-    try:
-        await database.connect()
-    except (OSError, PostgresError, InterfaceError) as error:
-        raise Unavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
-    try:
-        yield
-    finally:
-        # With a connection that never comes back, closing the pool would never return.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DISCONNECT_SECONDS):
-                await database.disconnect()
 
 
 @asynccontextmanager

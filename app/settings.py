@@ -13,6 +13,9 @@ from app.store.address import parse_database_url
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _SHORTEST_KEY = 16
 
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+"""A time that sockets, threads and PostgreSQL can all count."""
+
 
 def hash_key(key: str) -> str:
     """Return a key as API_KEYS may name it without telling it. Keys are random, so one round of SHA-256 is enough."""
@@ -22,7 +25,7 @@ def hash_key(key: str) -> str:
 class Settings(BaseSettings):
     """The service's settings. A field is the environment variable of the same name, in capitals."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     environment: Literal["development", "production"] = Field(
         "development", description="`production` refuses to start without `API_KEYS`"
@@ -34,7 +37,7 @@ class Settings(BaseSettings):
         description="`postgres://`, `postgresql://` (with `sslmode`, `sslrootcert`) or `sqlite:///file`",
     )
     database_pool_size: int = Field(10, ge=2, le=500, description="PostgreSQL connections of a process")
-    database_timeout: float = Field(10, gt=0, description="seconds for connecting, and for one statement")
+    database_timeout: Seconds = Field(10, ge=0.1, description="seconds for connecting, and for one statement")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="keys that may write, comma-separated; `sha256:<hex>` (see `python -m app hash-key`) hides one"
     )
@@ -51,22 +54,20 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body; more gets 413")
     max_message_bytes: int = Field(4096, ge=64, description="largest WebSocket message from a client; more closes 1009")
     message_rate_limit: int = Field(10, ge=1, description="client messages in a window; more closes 1008")
-    message_rate_window: float = Field(10, gt=0, description="seconds of that window")
-    heartbeat_interval: float = Field(30, gt=0, description="seconds between WebSocket pings")
-    keepalive_interval: float = Field(15, gt=0, description="seconds without data after which SSE gets a comment")
-    write_timeout: float = Field(30, gt=0, description="seconds without write progress until a client is terminated")
-    close_timeout: float = Field(5, gt=0, description="seconds a closing client gets to answer")
+    message_rate_window: Seconds = Field(10, description="seconds of that window")
+    heartbeat_interval: Seconds = Field(30, description="seconds between WebSocket pings")
+    keepalive_interval: Seconds = Field(15, description="seconds without data after which SSE gets a comment")
+    write_timeout: Seconds = Field(30, description="seconds without write progress until a client is terminated")
+    close_timeout: Seconds = Field(5, description="seconds a closing client gets to answer")
     retry_ms: int = Field(1000, ge=1, description="milliseconds after which a client should come back; jittered")
     ring_events: int = Field(10_000, ge=1, description="newest events kept in memory")
     ring_bytes: int = Field(33_554_432, ge=65_536, description="bytes of JSON kept in memory")
     replay_concurrency: int = Field(4, ge=1, description="replays that read the database at once")
-    retention_seconds: float = Field(604_800, ge=0, description="events younger than this are kept")
+    retention_seconds: float = Field(604_800, ge=0, le=3_000_000_000, description="events younger than this are kept")
     retention_events: int = Field(1_000_000, ge=1, description="this many newest events are kept, however old")
-    prune_interval: float = Field(60, gt=0, description="seconds between two rounds of pruning")
-    poll_interval: float = Field(
-        1, gt=0, description="seconds between two looks at the log, which also test the database"
-    )
-    shutdown_timeout: float = Field(
+    prune_interval: Seconds = Field(60, description="seconds between two rounds of pruning")
+    poll_interval: Seconds = Field(1, description="seconds between two looks at the log, which also test the database")
+    shutdown_timeout: Seconds = Field(
         25, gt=1, description="seconds from SIGTERM to the end, at most (Heroku kills at 30)"
     )
 

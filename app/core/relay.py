@@ -99,8 +99,10 @@ class Relay:
                 _logger.warning("database_unreachable", reason=str(error))
             await asyncio.sleep(min(self._poll_seconds, 1.0))
         except Exception:
-            _logger.exception("relay_failed")
-            await asyncio.sleep(self._poll_seconds)
+            self.latency_ms = None
+            if self._outages.begin(DATABASE, "the log cannot be read"):
+                _logger.exception("relay_failed")
+            await asyncio.sleep(min(self._poll_seconds, 1.0))
         else:
             if self._outages.end(DATABASE, "the database can be reached again"):
                 _logger.warning("database_recovered")

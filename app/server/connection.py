@@ -5,7 +5,10 @@ The ASGI `state` of every request has a `Connection` under `connection`; that of
 """
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -34,11 +37,16 @@ WRITE_MARK: Final = 64 * 1024
 """asyncio's own high mark: above it, the transport pauses its writer."""
 
 
+_PACE_SECONDS: Final = 0.05
+_INTEGER: Final = bytes(4)
+
+
 class Connection:
     """One TCP connection."""
 
-    def __init__(self, writer: asyncio.StreamWriter, now: Callable[[], float]) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, now: Callable[[], float]) -> None:
         """`now` is the event loop's time."""
+        self._reader = reader
         self._writer = writer
         self._transport = writer.transport
         self.finished = False
@@ -51,6 +59,15 @@ class Connection:
         """Bytes that were written and that the kernel has not taken."""
         return self._transport.get_write_buffer_size()
 
+    @property
+    def outstanding(self) -> int:
+        """Bytes that were written and that the peer has not acknowledged."""
+        sent = self._transport.get_extra_info("socket")
+        if sent is None or self._transport.is_closing():
+            return self.buffered
+        unacknowledged = fcntl.ioctl(sent.fileno(), termios.TIOCOUTQ, _INTEGER)
+        return self.buffered + int.from_bytes(unacknowledged, sys.byteorder)
+
     def heard(self) -> None:
         """Note that bytes came from the peer."""
         self.last_read = self._now()
@@ -59,6 +76,12 @@ class Connection:
     def closing(self) -> bool:
         """Whether it has ended, whatever was read of it before."""
         return self._transport.is_closing()
+
+    @property
+    def left(self) -> bool:
+        """Whether the peer sends no more."""
+        # `at_eof` would wait for what is read from the socket and not handled yet.
+        return self._transport.is_closing() or bool(self._reader._eof)  # type: ignore[attr-defined]
 
     def write(self, data: bytes) -> bool:
         """Write beside Hypercorn, which writes whole frames and chunks too. False: the buffer is over its mark."""
@@ -73,7 +96,10 @@ class Connection:
         """Wait until the buffer is well below its mark. Raises ConnectionError when nothing can be written any more."""
         if self.finished or self.closing:
             raise ConnectionResetError
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except OSError as error:
+            raise ConnectionResetError from error
 
     def abort(self) -> None:
         """End the connection at once, whatever is buffered: a peer that does not read would never let it close."""
@@ -98,7 +124,7 @@ class _Server(TCPServer):
             with suppress(OSError):  # it may be gone already
                 own = self.writer.get_extra_info("socket")
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        self.connection = Connection(self.writer, self.loop.time)
+        self.connection = Connection(self.reader, self.writer, self.loop.time)
         self.state = {**self.state, "connection": self.connection}
 
     async def run(self) -> None:
@@ -190,8 +216,13 @@ class _WebSocket(WSStream):
         if loop.time() - self._second >= 1:
             self._second, self._frames = loop.time(), 0
         self._frames += 1
-        if self._frames > _FRAMES_PER_SECOND:
-            await asyncio.sleep(self._second + 1 - loop.time())
+        connection: Connection = self.scope["state"]["connection"]
+        while self._frames > _FRAMES_PER_SECOND and loop.time() - self._second < 1:
+            if connection.left:
+                # Nobody is there to want an answer to the rest.
+                connection.abort()
+                return
+            await asyncio.sleep(_PACE_SECONDS)
 
     async def _take(self, event: Message[Any]) -> None:
         """Add a piece to the client's message.

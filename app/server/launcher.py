@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -154,8 +153,4 @@ def _open_sockets(config: Config, settings: Limits) -> Sockets:
     except OSError as error:
         message = f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
         raise StartError(message) from error
-    for listener in sockets.secure_sockets + sockets.insecure_sockets:
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Inherited by accepted sockets: a peer that vanished with data in flight is noticed by the kernel.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.write_timeout * 1000))
     return sockets

@@ -4,7 +4,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.store.dialect import Dialect
-from app.store.postgresql import PostgreSQL
+from app.store.postgresql import PostgreSQL, tls_options
 from app.store.sqlite import SQLite
 
 
@@ -23,6 +23,8 @@ def parse_database_url(text: str) -> URL:
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
         message = "must name a file, as in sqlite:///fluxora.db: each connection would get a memory of its own"
         raise ValueError(message)
+    if backend == "postgresql":
+        tls_options(url)
     return url.set(drivername=backend)
 
 

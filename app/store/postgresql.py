@@ -20,16 +20,24 @@ _APPEND_LOCK: Final = 0x466C7578
 _READERS: Final = 4
 """Pool connections that writers leave for reads."""
 
-_VERIFIED = frozenset({"verify-ca", "verify-full"})
+_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def tls_options(url: URL) -> dict[str, Any]:
-    """Return what asyncpg is told of the URL's libpq parameters `sslmode` and `sslrootcert`."""
-    mode = str(url.query.get("sslmode", "prefer"))
-    if mode not in _VERIFIED:
+    """Return what asyncpg is told of the URL's libpq parameters `sslmode` and `sslrootcert`. Raises ValueError."""
+    mode, root = url.query.get("sslmode", "prefer"), url.query.get("sslrootcert")
+    if mode not in _MODES:
+        message = f"has an sslmode that is none of {', '.join(_MODES)}"
+        raise ValueError(message)
+    if mode == "require" and root:
+        mode = "verify-ca"  # as libpq does: who names a certificate wants it to count
+    if not mode.startswith("verify"):
         return {"ssl": mode}
-    root = url.query.get("sslrootcert")
-    context = ssl.create_default_context(cafile=str(root) if root else None)
+    try:
+        context = ssl.create_default_context(cafile=str(root) if root else None)
+    except OSError as error:
+        message = f"names an sslrootcert that cannot be read: {error.strerror}"
+        raise ValueError(message) from None
     context.check_hostname = mode == "verify-full"
     return {"ssl": context}
 

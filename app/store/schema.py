@@ -1,20 +1,30 @@
 """The schema: brought up to date by migrations, and checked before anything is served."""
 
+import asyncio
 import secrets
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
+from asyncpg import InterfaceError, PostgresError, UndefinedTableError
 from databases import Database
 from sqlalchemy import column, select, table, update
+from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import FluxoraError, Unavailable
 from app.store.address import dialect_for, parse_database_url
-from app.store.dialect import translated
 from app.store.tables import SCHEMA_REVISION, log_state
 
 MIGRATIONS: Final = Path(__file__).parent.parent.parent / "migrations"
+_DISCONNECT_SECONDS: Final = 2.0
+_NO_SCHEMA: Final = ("no such table", "unable to open database file")
+"""How SQLite says that the file, or the table in it, is not there."""
+
 _version = table("alembic_version", column("version_num"))
 
 
@@ -23,26 +33,37 @@ class UnknownSchema(FluxoraError):
 
 
 def migrate(database_url: str) -> None:
-    """Bring the database's schema up to date."""
+    """Bring the database's schema up to date. Raises FluxoraError."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["database_url"] = database_url
-    command.upgrade(config, "head")
+    try:
+        with _explained():
+            command.upgrade(config, "head")
+    except CommandError as error:
+        message = f"the database has a schema that this version does not know: {error}"
+        raise UnknownSchema(message) from error
+
+
+@asynccontextmanager
+async def opened(database: Database) -> AsyncIterator[None]:
+    """Connect to a database with the schema that this code is written for. Raises Unavailable or UnknownSchema."""
+    with _explained():
+        await database.connect()
+    try:
+        await check_schema(database)
+        yield
+    finally:
+        # With a connection that never comes back, closing the pool would never return.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DISCONNECT_SECONDS):
+                await database.disconnect()
 
 
 async def check_schema(database: Database) -> None:
     """Raise UnknownSchema unless the database is at the revision this code is written for."""
-    try:
-        with translated():
-            found = await database.fetch_val(select(_version.c.version_num))
-    except Unavailable:
-        found = None
-        if database.url.dialect != "sqlite":
-            raise
-    except Exception as error:
-        if "alembic_version" not in str(error):
-            raise
-        found = None
+    with _explained():
+        found = await _revision(database)
     if found != SCHEMA_REVISION:
         state = "has no schema" if found is None else f"has the schema {found}"
         message = f"the database {state}, and this version needs {SCHEMA_REVISION}: run `python -m app migrate`"
@@ -52,6 +73,36 @@ async def check_schema(database: Database) -> None:
 async def new_epoch(database_url: str) -> None:
     """Replace the token that the epoch is made of."""
     dialect = dialect_for(parse_database_url(database_url), pool_size=2, timeout=10)
-    async with dialect.connect() as database:
-        await check_schema(database)
-        await database.execute(update(log_state).values(token=secrets.token_hex(8)))
+    database = dialect.connect()
+    async with opened(database):
+        with _explained():
+            await database.execute(update(log_state).values(token=secrets.token_hex(8)))
+
+
+async def _revision(database: Database) -> str | None:
+    try:
+        found: str | None = await database.fetch_val(select(_version.c.version_num))
+    except UndefinedTableError:
+        return None
+    except sqlite3.OperationalError as error:
+        if str(error).startswith(_NO_SCHEMA):
+            return None
+        raise
+    return found
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn a driver's failure into one line that says what the matter is, for whoever starts the service."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise Unavailable(_reason(error.orig or error)) from error
+    except (OSError, PostgresError, InterfaceError, sqlite3.Error) as error:
+        raise Unavailable(_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return the driver's words, without the class names that SQLAlchemy puts before them."""
+    words = str(error.__cause__ or error) or type(error).__name__
+    return f"the database cannot be used: {' '.join(words.split())}"

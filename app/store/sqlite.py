@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import aiosqlite
 import orjson
@@ -28,14 +29,15 @@ class _Pool:
     _memref = None  # `databases` clears it when it disconnects
 
     def __init__(self, path: str, timeout: float) -> None:
-        self._path = path
+        # Only the migration makes the file: one that a wrong path names would be another, empty database.
+        self._uri = f"file:{quote(path)}?mode=rw"
         self._timeout = timeout
         self._idle: list[aiosqlite.Connection] = []
 
     async def acquire(self) -> aiosqlite.Connection:
         if self._idle:
             return self._idle.pop()
-        connection = await aiosqlite.connect(self._path, isolation_level=None, timeout=self._timeout)
+        connection = await aiosqlite.connect(self._uri, uri=True, isolation_level=None, timeout=self._timeout)
         try:
             for pragma in _PRAGMAS:
                 await connection.execute(pragma)

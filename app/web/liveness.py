@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 _LONGEST_TICK: Final = 1.0
 _TICKS: Final = 10
+_LOOKS: Final = 6
+"""Looks at a socket's progress within the write deadline; each is a system call."""
 
 
 class Wire(Protocol):
@@ -18,6 +20,10 @@ class Wire(Protocol):
     @property
     def buffered(self) -> int:
         """Bytes written and not taken by the kernel."""
+
+    @property
+    def outstanding(self) -> int:
+        """Bytes written and not acknowledged by the peer."""
 
     def write(self, data: bytes) -> bool:
         """Write beside the server; False when the buffer is over its mark."""
@@ -47,6 +53,7 @@ class Watched:
         self.pinged_at = now
         self.awaiting_pong = False
         self.taken = 0
+        self.looked_at = now
         self.progress_at = now
 
     def end(self, verdict: str) -> None:
@@ -96,11 +103,14 @@ class Liveness:
                 watched.end(verdict)
 
     def _slow(self, watched: Watched, now: float) -> str | None:
-        buffered = watched.wire.buffered
-        taken = watched.wire.written - buffered
-        if not buffered or taken > watched.taken:
-            watched.progress_at = now
-        watched.taken = taken
+        # The kernel's own deadline (TCP_USER_TIMEOUT) ends slow readers too: a small window counts as no progress.
+        if now - watched.looked_at >= self._write_timeout / _LOOKS:
+            watched.looked_at = now
+            outstanding = watched.wire.outstanding
+            taken = watched.wire.written - outstanding
+            if not outstanding or taken > watched.taken:
+                watched.progress_at = now
+            watched.taken = taken
         return "slow" if now - watched.progress_at >= self._write_timeout else None
 
     def _vanished(self, watched: Watched, now: float) -> str | None:

@@ -7,6 +7,7 @@ processes. Every delivery is compared with what was committed, at the moment it 
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
@@ -22,12 +23,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from app.core import hub as hub_module
 from app.core import relay as relay_module
 from app.core import ring as ring_module
 from app.core import subscription as subscription_module
 from app.core.chain import StreamCreated
 from app.core.errors import FluxoraError
-from app.core.events import Cursor, EventFilter
+from app.core.events import Cursor, Event, EventFilter
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
 from app.core.streams import Status, StreamChange
 from tests.core.test_streams import STREAM
@@ -36,6 +38,7 @@ from tests.support.virtual import VirtualLoop, iterations
 
 IDLE_SECONDS = 2.0
 SLACK = 2
+GLANCE = 1e-7
 MAX_CLIENTS = 6
 
 filters = st.sampled_from(
@@ -54,16 +57,52 @@ filters = st.sampled_from(
 turns = st.integers(0, 9)
 which = st.integers(0, 20)
 places = st.integers(0, 1)
+marks = st.sampled_from([None, 0, 2])
 good_cursors = st.integers(0, 30).map("{{epoch}}-{}".format)
 bad_cursors = st.sampled_from(["nonsense", "zzz-5", "{epoch}-1000000"])
 cursors = st.none() | good_cursors | good_cursors | bad_cursors
 
 
-class Client:
-    """Follows the feed, and knows of every delivery whether it is right."""
+class Socket:
+    """An outlet whose client reads when the test says so; above `mark` unread events it wants no more."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, log: MemoryLog, wanted: EventFilter) -> None:
+    name = "socket"
+
+    def __init__(self, reading: asyncio.Event, mark: int, take: Callable[[list[bytes]], None]) -> None:
+        self.form = self
+        self.reading = reading
+        self.mark = mark
+        self.take = take
+        self.unread: list[bytes] = []
+        self.closed = False
+
+    def join(self, events: Sequence[Event]) -> bytes:
+        return b"\n".join(event.data for event in events)
+
+    def write(self, data: bytes) -> bool:
+        if self.closed:
+            return False
+        self.take(data.split(b"\n"))
+        self.unread.append(data)
+        if self.reading.is_set():
+            self.unread.clear()
+        return len(self.unread) <= self.mark
+
+    async def drained(self) -> None:
+        await self.reading.wait()
+        self.unread.clear()
+
+
+class Client:
+    """Follows the feed, and knows of every delivery whether it is right.
+
+    With a `mark` events come through an outlet, which may hold so many unread writes; without, through `next`.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: MemoryLog, wanted: EventFilter, mark: int | None) -> None:
         self._loop = loop
+        self.mark = mark
+        self.failure: AssertionError | None = None
         self.log = log
         self.wanted = wanted
         self.position = Cursor("", 0)
@@ -84,11 +123,16 @@ class Client:
         self.position = self.subscription.position
         if cursor is not None:
             self._go_to(cursor)
+        if self.mark is not None:
+            self.socket = Socket(self.reading, self.mark, self._take_bytes)
+            self.subscription.attach(self.socket)
         self.task = self._loop.create_task(self._follow())
 
     def disconnect(self) -> None:
         self.check()
         self.closed = True
+        if self.mark is not None:
+            self.socket.closed = True
         self.task.cancel()
         self._exit.close()
 
@@ -107,6 +151,8 @@ class Client:
         self.subscription.unsubscribe()
 
     def check(self) -> None:
+        if self.failure:
+            raise self.failure
         if self.task.done() and not self.task.cancelled():
             self.task.result()
 
@@ -133,31 +179,38 @@ class Client:
         if isinstance(delivery, Close):
             self.closed = True
         elif isinstance(delivery, Events):
-            self._take_events(delivery)
+            assert self.mark is None
+            self._take_events([event.data for event in delivery.events])
         elif isinstance(delivery, Idle):
             assert not self.malformed
             assert not self.asked
+            assert delivery.moved or delivery.cursor == self.position or self.paused
             self._skip(delivery.cursor)
         else:
             self._take_message(delivery)
 
-    def _take_events(self, delivery: Events) -> None:
-        got = delivery.events
+    def _take_bytes(self, got: list[bytes]) -> None:
+        # The hub must not fail because a test does.
+        try:
+            self._take_events(got)
+        except AssertionError as failure:
+            self.failure = self.failure or failure
+
+    def _take_events(self, got: list[bytes]) -> None:
         assert got
+        assert not self.closed
         assert not self.paused
         assert not self.malformed
         assert not self.asked, "an event overtook an acknowledgement"
-        epoch, before = self.position.epoch, self.position.seq
-        assert epoch in self.log.histories
-        for event in got:
-            assert event.seq > before
-            assert event.id == f"{epoch}-{event.seq}"
-            assert self.wanted.matches(event)
-            before = event.seq
+        assert self.position.epoch in self.log.histories
         if self._current():
-            assert [event.data for event in got] == [event.data for event in self._left(self.wanted)[: len(got)]]
+            assert got == [event.data for event in self._left(self.wanted)[: len(got)]]
+        for data in got:
+            cursor = Cursor.parse(orjson.loads(data)["id"])
+            assert cursor.epoch == self.position.epoch
+            assert cursor.seq > self.position.seq
+            self.position = cursor
         self.received += len(got)
-        self.position = Cursor(epoch, got[-1].seq)
 
     def _take_message(self, message: ServiceMessage) -> None:
         data = orjson.loads(message.data)
@@ -228,10 +281,19 @@ class DeliveryMachine(RuleBasedStateMachine):
         tick=st.sampled_from([0.0, 0.0, 0.07, 0.3]),
         ring_events=st.sampled_from([1, 4, 8]),
         ring_bytes=st.sampled_from([1 << 20, 1 << 20, 2500, 1]),
-        wanted=st.lists(filters, min_size=3, max_size=3),
+        wanted=st.lists(st.tuples(filters, marks), min_size=3, max_size=3),
+        batch_bytes=st.sampled_from([1, 1500, 1 << 20]),
     )
-    def start(self, tick: float, ring_events: int, ring_bytes: int, wanted: list[EventFilter]) -> None:
-        self.loop = VirtualLoop(tick)
+    def start(
+        self,
+        tick: float,
+        ring_events: int,
+        ring_bytes: int,
+        wanted: list[tuple[EventFilter, int | None]],
+        batch_bytes: int,
+    ) -> None:
+        hub_module.BATCH_BYTES = batch_bytes
+        self.loop = VirtualLoop(tick, GLANCE)
         self.log = MemoryLog()
         self.store = MemoryStore(self.log)
         self.ring = {"ring_events": ring_events, "ring_bytes": ring_bytes}
@@ -239,8 +301,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.writes: list[asyncio.Task] = []
         self.created = self.failovers = 0
         self.processes = [self.new_process(), self.new_process()]
-        for number, each in enumerate(wanted):
-            self.connect(number % 2, each, None, 0)
+        for number, (each, mark) in enumerate(wanted):
+            self.connect(number % 2, each, mark, None, 0)
 
     def new_process(self) -> Process:
         return self.loop.run_until_complete(Process(self.store, **self.ring).start())
@@ -311,9 +373,9 @@ class DeliveryMachine(RuleBasedStateMachine):
     # What clients do
 
     @precondition(lambda self: len(self.clients) < MAX_CLIENTS)
-    @rule(place=places, wanted=filters, template=cursors, turns=turns)
-    def connect(self, place: int, wanted: EventFilter, template: str | None, turns: int) -> None:
-        client = Client(self.loop, self.log, wanted)
+    @rule(place=places, wanted=filters, mark=marks, template=cursors, turns=turns)
+    def connect(self, place: int, wanted: EventFilter, mark: int | None, template: str | None, turns: int) -> None:
+        client = Client(self.loop, self.log, wanted, mark)
         client.connect(self.processes[place], self.cursor(template))
         self.clients.append(client)
         self.turn(turns)
@@ -454,6 +516,10 @@ def test_delivery(monkeypatch):
     monkeypatch.setattr(subscription_module, "PAGE_EVENTS", 3)
     monkeypatch.setattr(subscription_module, "PAGE_BYTES", 1500)
     monkeypatch.setattr(relay_module, "_PAGE", 4)
+    monkeypatch.setattr(hub_module, "BATCH_BYTES", hub_module.BATCH_BYTES)
+    # A slice writes to one socket, so that all else can happen in the middle of a round.
+    monkeypatch.setattr(hub_module, "_SLICE_CHECK", 1)
+    monkeypatch.setattr(hub_module, "_SLICE_SECONDS", 1.5 * GLANCE)
     run_state_machine_as_test(
         DeliveryMachine,
         settings=settings(

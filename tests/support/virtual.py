@@ -12,15 +12,17 @@ class Stuck(Exception):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time passes only where nothing else is left to do, and by `tick` in each iteration."""
+    """Time passes only where nothing else is left to do, by `tick` each iteration, and by `glance` each look."""
 
-    def __init__(self, tick: float = 0.0) -> None:
+    def __init__(self, tick: float = 0.0, glance: float = 0.0) -> None:
         self.now = 0.0
         self.tick = tick
+        self.glance = glance
         self.awaiting_quiet: list[asyncio.Future[None]] = []
         super().__init__(_Selector(self))
 
     def time(self) -> float:
+        self.now += self.glance
         return self.now
 
     def pass_time(self, timeout: float | None) -> None:
