@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     def _strong_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for key in value:
             text = key.get_secret_value()
-            if text.startswith("sha256:"):
+            if text.lower().startswith("sha256:"):
                 if not _SHA256.fullmatch(text):
                     message = "a hashed key is `sha256:` and 64 lower-case hex digits"
                     raise ValueError(message)

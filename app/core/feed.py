@@ -18,6 +18,11 @@ _SLICE: Final = 100
 """Subscriptions that are told to close in one loop iteration."""
 
 
+def jittered(retry_ms: int) -> int:
+    """Return a time to come back, in milliseconds: from `retry_ms` to three times that."""
+    return random.randint(retry_ms, 3 * retry_ms)  # noqa: S311 - spreads reconnects, guards nothing
+
+
 class Feed:
     """Gives out subscriptions to one hub and one log."""
 
@@ -45,7 +50,7 @@ class Feed:
     async def close(self, *, retry_ms: int) -> None:
         """Tell every client that the service restarts, each with a time of its own to come back: 1 to 3 `retry_ms`."""
         for count, subscription in enumerate(list(self._hub.subscriptions), start=1):
-            retry = random.randint(retry_ms, 3 * retry_ms)  # noqa: S311 - spreads reconnects, guards nothing
+            retry = jittered(retry_ms)
             close = Close(SERVICE_RESTART, f"service restart; retry in {retry} ms", retry)
             subscription.close(close, catch_up=True)
             if count % _SLICE == 0:

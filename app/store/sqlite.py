@@ -1,5 +1,6 @@
 """SQLite, through aiosqlite: the embedded default."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,13 +38,17 @@ class _Pool:
     async def acquire(self) -> aiosqlite.Connection:
         if self._idle:
             return self._idle.pop()
-        connection = await aiosqlite.connect(self._uri, uri=True, isolation_level=None, timeout=self._timeout)
+        connection = aiosqlite.connect(self._uri, uri=True, isolation_level=None, timeout=self._timeout)
         try:
+            await connection
             for pragma in _PRAGMAS:
                 await connection.execute(pragma)
-        except BaseException:
+        except BaseException as error:
             # Its thread would wait for work for ever, and the process for its thread.
             connection.stop()
+            if isinstance(error, Exception):
+                # The thread's last word goes to the event loop, which ends soon when the service cannot start.
+                await asyncio.to_thread(connection._thread.join)
             raise
         return connection
 

@@ -7,6 +7,7 @@ from typing import Any
 from quart import Blueprint, Response, request
 
 from app.core.events import EventFilter
+from app.core.feed import jittered
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
 from app.web import wire
 from app.web.connections import FeedConnection, open_feed
@@ -25,6 +26,10 @@ async def feed() -> Response:
     """Stream every event the client wants."""
     running = services()
     wanted, cursor = feed_query(request.args, request.headers)
+    if running.draining:
+        # An EventSource that comes back too early would give up for good on a 503.
+        early = wire.sse_retry(jittered(running.settings.retry_ms))
+        return Response(early, content_type="text/event-stream", headers=_HEADERS)
     try:
         admission = running.guard.admit("sse", request)
     except Refused as refused:

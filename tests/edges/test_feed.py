@@ -1,10 +1,27 @@
-"""The feeds on real sockets: both transports, both databases, through the same tests."""
+"""The feeds on real sockets: both transports, both databases, both ways of writing, through the same tests."""
 
 import httpx
 import pytest
 
 from tests.support.data import RECIPIENT, address, created, new_stream, stream_id, updated
 from tests.support.feeds import FeedClient, follow
+from tests.support.server import PlainServer, Server
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("sqlite", Server),
+        pytest.param(("postgresql", Server), marks=pytest.mark.postgresql),
+        ("sqlite", PlainServer),
+    ],
+    ids=lambda param: f"{param[0]}-{'straight' if param[1] is Server else 'plain'}",
+)
+def server(request, new_database, tmp_path_factory):
+    kind, server_class = request.param
+    server = server_class(tmp_path_factory.mktemp("feed"), database_url=new_database(kind)).start()
+    yield server
+    assert server.stop() == 0
 
 
 async def test_delivers_to_one_client(server, api, transport):

@@ -3,14 +3,15 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from statistics import quantiles
 
 import pytest
 
 from tests.conftest import api_of
 from tests.support.data import created, new_stream
-from tests.support.feeds import follow
+from tests.support.feeds import TRANSPORTS, follow
 from tests.support.raw import (
     CLOSE,
     CONTINUATION,
@@ -238,5 +239,83 @@ async def test_who_floods_with_what_is_allowed_does_not_delay_others(server, api
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    # Its last frames are read in their own time, so it is the heartbeat that finds it gone.
+    await until_connections(server, 0, 0)
     print(f"\nwith a flood: median {sorted(waits)[15] * 1000:.0f} ms, worst {max(waits) * 1000:.0f} ms")
     assert sorted(waits)[15] < 0.25
+
+
+# Many at once
+
+
+class Listener(asyncio.Protocol):
+    """Counts events, and notes when each came."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.ended = False
+
+    def data_received(self, data: bytes) -> None:
+        self.times += [time.perf_counter()] * data.count(b'"event":"stream.')
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
+
+
+@asynccontextmanager
+async def listeners(server: Server, count: int) -> AsyncIterator[list[Listener]]:
+    """Clients that read, half of them on each transport."""
+    loop, transports, listening = asyncio.get_running_loop(), [], []
+    for number in range(count):
+        transport, listener = await loop.create_connection(Listener, "127.0.0.1", server.port)
+        transport.write(request_of(TRANSPORTS[number % 2]))
+        transports.append(transport)
+        listening.append(listener)
+    try:
+        yield listening
+    finally:
+        for transport in transports:
+            transport.abort()
+
+
+async def latencies(api, clients: list[Listener], rounds: int) -> list[float]:
+    """Milliseconds from before each POST to its receipt by each client."""
+    found = []
+    before = [len(client.times) for client in clients]
+    for number in range(rounds):
+        begun = time.perf_counter()
+        assert (await api.post("/api/streams", json=new_stream())).status_code == 201
+        async with asyncio.timeout(10):
+            while any(len(client.times) <= had + number for client, had in zip(clients, before, strict=True)):
+                await asyncio.sleep(0.001)
+        for client, had in zip(clients, before, strict=True):
+            found.append((client.times[had + number] - begun) * 1000)
+    return found
+
+
+async def test_stalled_clients_do_not_delay_healthy_ones(make_server):
+    server = make_server(write_timeout=60)
+    count, rounds = 200, 40
+    async with api_of(server) as api, AsyncExitStack() as stack:
+        start = await head(api)
+        await publish(api, 2)
+        healthy = await stack.enter_async_context(listeners(server, count))
+        await until_connections(server, count // 2, count // 2)
+        await latencies(api, healthy, 5)
+        alone, memory = await latencies(api, healthy, rounds), server.memory()
+        for number in range(count):
+            request = request_of(TRANSPORTS[number % 2], start)
+            await stack.enter_async_context(raw(server, request, receive_buffer=SMALL))
+        await until_stalled(server, count)
+        crowded, growth = await latencies(api, healthy, rounds), server.memory() - memory
+        assert len([size for size in sockets(server) if size]) >= count, "they are not stalled any more"
+        assert await connections(server) == (count, count)
+        assert not any(client.ended for client in healthy)
+        kernel = sum(sockets(server))
+    one, two = quantiles(alone, n=100), quantiles(crowded, n=100)
+    print(f"\n{count} healthy clients: p50 {one[49]:.1f} ms, p99 {one[98]:.1f} ms")
+    print(f"with {count} stalled ones: p50 {two[49]:.1f} ms, p99 {two[98]:.1f} ms")
+    print(f"a stalled client: {growth / count / 1024:.0f} KiB, and {kernel / count / 1024:.0f} KiB in the kernel")
+    assert two[98] < 3 * one[98] + 100
+    assert growth < count * 512 * 1024
+    assert kernel < count * 512 * 1024

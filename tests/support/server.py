@@ -4,11 +4,14 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+
+from tests.support.postgres import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "test-key-0123456789abcdef"
@@ -136,3 +139,28 @@ def until(condition, seconds: float = 10, pause: float = 0.01):
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(pause)
     return value
+
+
+class PlainServer(Server):
+    """The same app under Hypercorn's own command: a server that knows nothing of us, so plain ASGI `send`."""
+
+    def start(self) -> "PlainServer":
+        self.port = self.settings["port"] = int(self.settings["port"]) or free_port()
+        self.process = subprocess.Popen(
+            [self.python, "-m", "hypercorn", "-b", f"127.0.0.1:{self.port}", "app.bootstrap:create_app()"],
+            cwd=self.cwd,
+            env=environment(self.settings),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(self._answers, 30)
+        return self
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> int:
+        """Hypercorn's own shutdown waits for nobody of ours."""
+        self.kill()
+        return 0

@@ -1,0 +1,15 @@
+"""Who connects while the service drains is told to come back, in a way that its client understands."""
+
+from app.bootstrap import Application
+from app.settings import Settings
+
+
+async def test_an_event_source_that_comes_back_too_early_is_told_when(tmp_path):
+    application = Application(Settings(database_url=f"sqlite:///{tmp_path}/x.db"))
+    application.services.draining = application.services.guard.draining = True
+    answer = await application.quart.test_client().get("/sse/streams")
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/event-stream"
+    text = (await answer.get_data()).decode()
+    assert text.startswith("retry: ")
+    assert 1000 <= int(text.split()[1]) <= 3000

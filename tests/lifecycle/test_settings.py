@@ -1,0 +1,104 @@
+"""Settings: typed, from the environment, refused when unsafe; what is secret is never shown."""
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings, hash_key
+from app.store.address import dialect_for, parse_database_url
+from app.store.postgresql import tls_options
+
+SECRET = "hunter2-very-secret"
+KEY = "0123456789abcdef0123"
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Reads settings from an environment that has only these."""
+
+    def read(**given: object) -> Settings:
+        for name in Settings.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
+        for name, value in given.items():
+            monkeypatch.setenv(name.upper(), str(value))
+        return Settings()
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"environment": "production"}, "API_KEYS"),
+        ({"environment": "production", "api_keys": " , "}, "API_KEYS"),
+        ({"environment": "prod"}, "environment"),
+        ({"host": "0.0.0.0"}, "API_KEYS"),
+        ({"host": "::"}, "API_KEYS"),
+        ({"host": "192.168.1.5"}, "API_KEYS"),
+        ({"host": "feed.example"}, "API_KEYS"),
+        ({"api_keys": f"{KEY},short"}, "api_keys"),
+        ({"api_keys": f"sha256:{SECRET}"}, "api_keys"),
+        ({"api_keys": hash_key(KEY).upper()[:-1]}, "api_keys"),
+        ({"port": "eighty"}, "port"),
+        ({"port": 65536}, "port"),
+        ({"port": -1}, "port"),
+        ({"max_connections": 0}, "max_connections"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"poll_interval": "nan"}, "poll_interval"),
+        ({"heartbeat_interval": "inf"}, "heartbeat_interval"),
+        ({"write_timeout": "1e12"}, "write_timeout"),
+        ({"database_timeout": "0.00001"}, "database_timeout"),
+        ({"database_timeout": "1e9"}, "database_timeout"),
+        ({"retention_seconds": "1e15"}, "retention_seconds"),
+        ({"shutdown_timeout": "1e10"}, "shutdown_timeout"),
+        ({"web_concurrency": 2}, "web_concurrency"),
+        ({"log_level": "loud"}, "log_level"),
+        ({"database_url": SECRET}, "database_url"),
+        ({"database_url": f"mysql://u:{SECRET}@h/d"}, "database_url"),
+        ({"database_url": f"postgres://u:{SECRET}@h:port/d"}, "database_url"),
+        ({"database_url": f"postgres://u:{SECRET}@h/d?sslmode=maybe"}, "sslmode"),
+        ({"database_url": f"postgres://u:{SECRET}@h/d?sslmode=verify-full&sslrootcert=/not/there"}, "sslrootcert"),
+        ({"database_url": "sqlite://"}, "file"),
+    ],
+)
+def test_what_is_unsafe_or_wrong_is_refused_by_name(settings, given, named):
+    with pytest.raises(ValidationError) as refused:
+        settings(**given)
+    assert named in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_without_keys_only_this_machine_is_listened_to(settings, host):
+    assert settings(host=host).key_hashes == frozenset()
+
+
+def test_with_keys_every_address_may_be_listened_to(settings):
+    read = settings(host="0.0.0.0", environment="production", api_keys=f" {KEY} , {hash_key('another ' + KEY)},")
+    assert read.key_hashes == {hash_key(KEY), hash_key("another " + KEY)}
+
+
+def test_empty_variables_count_as_unset(settings):
+    read = settings(port="", api_keys="", database_url="")
+    assert (read.port, read.api_keys) == (8000, ())
+
+
+def test_secrets_are_not_shown(settings):
+    shown = repr(settings(api_keys=f"{SECRET}-{KEY}", database_url=f"postgres://u:{SECRET}@h/d"))
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_each_name_of_postgresql_is_accepted(scheme):
+    assert dialect_for(parse_database_url(f"{scheme}://u@h/d"), pool_size=2, timeout=1).name == "postgresql"
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require"])
+def test_the_mode_of_tls_is_handed_on(mode):
+    assert tls_options(parse_database_url(f"postgres://u@h/d?sslmode={mode}")) == {"ssl": mode}
+
+
+@pytest.mark.parametrize(("mode", "names_count"), [("verify-ca", False), ("verify-full", True)])
+def test_verifying_modes_verify(mode, names_count):
+    context = tls_options(parse_database_url(f"postgres://u@h/d?sslmode={mode}"))["ssl"]
+    assert context.verify_mode.name == "CERT_REQUIRED"
+    assert context.check_hostname is names_count
