@@ -69,7 +69,14 @@ async def read() -> Response:
         raise CursorExpired("epoch")
     if after.seq > position.head:
         raise CursorExpired("future")
-    events = await running.log.read(after, position.head, wanted, limit)
+    try:
+        events = await running.log.read(after, position.head, wanted, limit)
+    except CursorExpired:
+        if request.args.get("after"):
+            raise
+        # The oldest kept event was pruned since it was looked up; what is the oldest now is as good.
+        position = await running.log.position()
+        events = await running.log.read(position.at(position.floor), position.head, wanted, limit)
     cursor = events[-1].id if len(events) == limit else str(position.at(position.head))
     return _page(events, cursor)
 
