@@ -135,8 +135,8 @@ def control_filter(message: Mapping[str, Any]) -> EventFilter:
         raise InvalidInput(*unknown_fields(unknown, prefix="filter."))
     fields = {name: [value] if isinstance(value, str) else value for name, value in given.items()}
     for name, values in fields.items():
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise InvalidInput(FieldError(f"filter.{name}", "must be a string or a list of strings"))
+        if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
+            raise InvalidInput(FieldError(f"filter.{name}", "must be a string or a list of strings, not empty"))
     return filter_of(fields)
 
 

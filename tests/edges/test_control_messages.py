@@ -264,7 +264,7 @@ async def test_an_error_names_the_field(server, wrong, field):
         assert field in (await client.message("error"))["message"]
 
 
-@pytest.mark.parametrize("wrong", [False, [], 0, ""], ids=repr)
+@pytest.mark.parametrize("wrong", [False, [], 0, "", {"sender": []}], ids=repr)
 async def test_a_filter_that_is_no_object_does_not_choose_everything(server, wrong):
     async with follow(server, "websocket", sender=ALICE) as client:
         await say(client, {"type": "subscribe", "filter": wrong})

@@ -13,6 +13,7 @@ from tests.conftest import api_of
 from tests.support.data import created, new_stream
 from tests.support.feeds import TRANSPORTS, follow
 from tests.support.raw import (
+    BINARY,
     CLOSE,
     CONTINUATION,
     PING,
@@ -147,6 +148,25 @@ async def until_stalled(server: Server, count: int) -> None:
                 return
             previous = now
             await asyncio.sleep(0.1)
+
+
+async def test_who_breaks_a_rule_and_does_not_read_is_cut_without_more_ado(server, api):
+    start = await head(api)
+    await publish(api, 2)
+    async with raw(server, request_of("websocket", start), receive_buffer=SMALL) as stalled:
+        await until_stalled(server, 1)
+        await stalled.send(frame(BINARY, b"?"))
+        await until_ended(server, "websocket", "binary messages are not accepted", 1)
+        await stalled.cut()
+
+
+async def test_the_kernel_holds_little_for_who_does_not_read(server, api, transport):
+    start = await head(api)
+    await publish(api, 2)
+    async with raw(server, request_of(transport, start)):
+        await until_stalled(server, 1)
+        assert max(sockets(server)) < MEGABYTE // 2
+    await until_connections(server, 0, 0)
 
 
 # Who reads slowly

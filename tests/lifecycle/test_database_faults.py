@@ -1,8 +1,12 @@
 """The database goes away and comes back: no committed event is lost, nobody has to reconnect, writers are told."""
 
 import asyncio
+import os
 import random
+import signal
+import sqlite3
 import time
+from contextlib import suppress
 
 import asyncpg
 import httpx
@@ -13,8 +17,6 @@ from tests.support.data import new_stream
 from tests.support.feeds import FeedClient, follow
 from tests.support.postgres import Cluster, find_binaries
 from tests.support.server import Server
-
-pytestmark = pytest.mark.postgresql
 
 
 @pytest.fixture
@@ -132,17 +134,15 @@ async def test_backends_terminated_at_random(own_cluster, faulty_server):
 async def test_a_lock_that_is_held_is_a_503_and_not_a_hang(own_cluster, faulty_server):
     async with api_of(faulty_server) as api, follow(faulty_server, "sse") as client:
         holder = await asyncpg.connect(str(faulty_server.settings["database_url"]))
-        transaction = holder.transaction()
-        await transaction.start()
-        await holder.execute("LOCK TABLE streams IN ACCESS EXCLUSIVE MODE")
-        begun = time.monotonic()
-        answer = await api.post("/api/streams", json=new_stream())
-        assert answer.status_code == 503
-        assert time.monotonic() - begun < 6
-        await transaction.rollback()
+        for count, table in enumerate(("streams", "stream_events"), start=1):
+            transaction = holder.transaction()
+            await transaction.start()
+            await holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            assert await status_within(7, api.post("/api/streams", json=new_stream())) == 503
+            await transaction.rollback()
+            assert (await api.post("/api/streams", json=new_stream())).status_code == 201
+            await client.count(count)
         await holder.close()
-        assert (await api.post("/api/streams", json=new_stream())).status_code == 201
-        await client.count(1)
         await check(faulty_server, [client])
 
 
@@ -166,17 +166,126 @@ async def test_what_another_process_commits_is_delivered_in_order(own_cluster, f
         assert second.stop() == 0
 
 
-async def test_a_failover_is_another_epoch(own_cluster, faulty_server):
-    """The token stands for all that makes a history: what a promotion changes is read in the same statement."""
-    async with follow(faulty_server, "sse") as client, api_of(faulty_server) as api:
+async def test_a_failover_is_another_epoch_and_nobody_has_to_reconnect(own_cluster, faulty_server):
+    """The primary dies; a standby takes its place, at first read-only, then promoted."""
+    async with (
+        follow(faulty_server, "websocket") as one,
+        follow(faulty_server, "sse") as two,
+        api_of(faulty_server) as api,
+    ):
         await api.post("/api/streams", json=new_stream())
-        await client.count(1)
-        before = client.cursor
-        connection = await asyncpg.connect(str(faulty_server.settings["database_url"]))
-        await connection.execute("UPDATE log_state SET token = 'another'")
-        await connection.close()
-        reset = await client.message("feed.reset")
-        assert reset["reason"] == "epoch"
-        assert reset["cursor"].split("-")[0] != before.split("-")[0]
-        await api.post("/api/streams", json=new_stream())
-        await client.count(2)
+        before = (await one.count(1))[0]["id"]
+        await two.count(1)
+        await asyncio.to_thread(own_cluster.kill)
+        (own_cluster.data / "standby.signal").touch()
+        await asyncio.to_thread(own_cluster.start)
+        for client in (one, two):
+            await client.message("service.degraded")
+        answer = await api.post("/api/streams", json=new_stream())
+        assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
+        assert await asyncio.to_thread(own_cluster.sql, "SELECT pg_promote()") == "True"
+        for client in (one, two):
+            reset = await client.message("feed.reset")
+            assert reset["reason"] == "epoch"
+            assert reset["cursor"].split("-")[0] != before.split("-")[0]
+        assert (await api.post("/api/streams", json=new_stream())).status_code == 201
+        for client in (one, two):
+            after = (await client.count(2))[1]["id"]
+            assert after.split("-")[0] == reset["cursor"].split("-")[0]
+        stale = await api.get("/api/events", params={"after": before})
+        assert (stale.status_code, stale.json()["reason"]) == (410, "epoch")
+
+
+async def status_within(seconds: float, request) -> int:
+    begun = time.monotonic()
+    answer = await request
+    assert time.monotonic() - begun < seconds
+    assert answer.status_code != 503 or int(answer.headers["Retry-After"]) > 0
+    return answer.status_code
+
+
+@pytest.mark.parametrize("who", ["backends", "everybody"])
+async def test_a_database_that_hangs_is_a_503_and_not_a_hang(own_cluster, faulty_server, who):
+    """Its connections stay open and say nothing, as behind a network that swallows packets."""
+    async with (
+        follow(faulty_server, "websocket") as one,
+        follow(faulty_server, "sse") as two,
+        api_of(faulty_server) as api,
+    ):
+        assert (await api.post("/api/streams", json=new_stream())).status_code == 201
+        rows = "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE application_name = 'fluxora-streams'"
+        pids = [int(pid) for pid in (await asyncio.to_thread(own_cluster.sql, rows)).split()]
+        if who == "everybody":
+            pids.append(own_cluster.process.pid)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            requests = [api.post("/api/streams", json=new_stream()) for _ in range(3)] + [api.get("/api/streams")]
+            statuses = set(await asyncio.gather(*(status_within(8, request) for request in requests)))
+            # New connections may be made while only the old ones hang.
+            assert statuses == {503} if who == "everybody" else statuses <= {200, 201, 503}
+            if who == "everybody":
+                for client in (one, two):
+                    await client.message("service.degraded")
+            assert (await api.get("/health/live")).status_code == 200
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while (await api.post("/api/streams", json=new_stream())).status_code != 201:
+                pass
+            while (await api.get("/health")).json()["status"] != "ok":
+                pass
+        await check(faulty_server, [one, two])
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """An SQLite service, and a function that locks its file as another process would."""
+    server = Server(tmp_path, database_url=f"sqlite:///{tmp_path}/x.db", database_timeout=0.3, poll_interval=0.2)
+    server.start()
+    holder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    yield server, holder
+    holder.close()
+    server.kill()
+
+
+async def test_a_file_that_another_process_locks_is_a_503_and_goes_on(locked):
+    server, holder = locked
+    async with api_of(server) as api, follow(server, "websocket") as one, follow(server, "sse") as two:
+        assert (await api.post("/api/streams", json=new_stream())).status_code == 201
+        holder.execute("BEGIN IMMEDIATE")
+        writes = [status_within(6, api.post("/api/streams", json=new_stream())) for _ in range(5)]
+        assert set(await asyncio.gather(*writes)) == {503}
+        # Reading goes on: the lock holds only writers up.
+        assert len((await api.get("/api/events")).json()["events"]) == 1
+        assert (await api.get("/health")).json()["status"] == "ok"
+        holder.execute("ROLLBACK")
+        assert (await api.post("/api/streams", json=new_stream())).status_code == 201
+        for client in (one, two):
+            await client.count(2)
+        log = (await api.get("/api/events")).json()["events"]
+        for client in (one, two):
+            assert client.events == log
+
+
+async def test_what_another_process_writes_into_the_file_is_delivered(locked, tmp_path):
+    server, _ = locked
+    second = Server(tmp_path, database_url=server.settings["database_url"], poll_interval=0.2, migrate=False).start()
+    try:
+        async with (
+            follow(server, "websocket") as one,
+            follow(second, "sse") as two,
+            api_of(server) as first_api,
+            api_of(second) as second_api,
+        ):
+            for index in range(20):
+                answer = await (first_api, second_api)[index % 2].post("/api/streams", json=new_stream())
+                assert answer.status_code == 201
+            log = (await first_api.get("/api/events")).json()["events"]
+            for client in (one, two):
+                await client.count(20)
+                assert client.events == log
+    finally:
+        assert second.stop() == 0

@@ -1,5 +1,7 @@
 """Pruning deletes what no setting keeps, and says so to who asks for it."""
 
+import sqlite3
+
 import httpx
 import pytest
 
@@ -40,18 +42,40 @@ async def test_keeps_the_newest_by_count(pruning, transport):
         assert [event["id"] for event in client.events] == ids[-4:]
 
 
-async def test_what_age_keeps_is_not_pruned_by_count(pruning):
-    server = pruning(retention_seconds=3600, retention_events=1)
+async def test_what_age_keeps_is_not_pruned_by_count(make_server):
+    server = make_server(prune_interval=0.2, ring_events=1, retention_seconds=3600, retention_events=1)
     ids = await fill(server, 30)
-    await fill(server, 1)
-    rounds = [0]
+    path = server.settings["database_url"].removeprefix("sqlite:///")
+    for _ in range(2):
+        # A round prunes the log first, then the idempotency keys: this one tells that a round is over.
+        with sqlite3.connect(path, timeout=20) as database:
+            database.execute("INSERT INTO idempotency_keys VALUES ('old', '', '', '2000-01-01T00:00:00.000Z')")
+        until(lambda: not sqlite3.connect(path).execute("SELECT key FROM idempotency_keys").fetchall())
+    assert log_of(server) == ids
 
-    def two_rounds_over() -> bool:
-        rounds[0] += 1
-        return rounds[0] > 60
 
-    until(two_rounds_over)
-    assert log_of(server)[:30] == ids
+async def test_only_what_is_too_old_and_too_many_goes(make_server):
+    server = make_server(prune_interval=0.2, ring_events=1, retention_seconds=3600, retention_events=5)
+    ids = await fill(server, 40)
+    path = server.settings["database_url"].removeprefix("sqlite:///")
+    seqs = [int(event_id.split("-")[1]) for event_id in ids]
+    with sqlite3.connect(path, timeout=20) as database:
+        # The 10 oldest are too old; so are 3 of the newest 5, which count keeps.
+        for first, last in ((0, 9), (35, 37)):
+            database.execute(
+                "UPDATE stream_events SET created_at = '2000-01-01T00:00:00.000Z' WHERE id BETWEEN ? AND ?",
+                (seqs[first], seqs[last]),
+            )
+    until(lambda: log_of(server) == ids[10:])
+    assert [line["events"] for line in server.logged("pruned")] in ([], [10])
+    assert (await reason_at(server, ids[8]), await reason_at(server, ids[9])) == ("pruned", None)
+
+
+async def reason_at(server, cursor: str) -> str | None:
+    async with api_of(server) as api:
+        answer = await api.get("/api/events", params={"after": cursor})
+    assert answer.status_code in (200, 410)
+    return answer.json().get("reason")
 
 
 async def test_the_newest_stays_and_ids_are_not_used_again(pruning):

@@ -6,10 +6,11 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,12 @@ from tests.support.feeds import follow
 from tests.support.server import KEY, ROOT, Server
 
 CLIENTS = 150
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
 
 
 def pythons() -> list:
@@ -163,3 +170,75 @@ async def test_a_burst_of_writes_loses_nothing(tmp_path, name):
         begin = next(index for index, event in enumerate(log) if event["id"] == client.events[0]["id"])
         assert client.events == log[begin : begin + len(client.events)]
     assert server.stop() == 0
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """A service with a write in hand that waits for a lock, and the lock."""
+    server = Server(
+        tmp_path, database_url=f"sqlite:///{tmp_path}/x.db", database_timeout=60, poll_interval=60, shutdown_timeout=6
+    ).start()
+    holder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    yield server, holder
+    holder.close()
+    server.kill()
+
+
+async def test_what_is_new_is_refused_while_what_is_in_hand_is_finished(locked):
+    server, holder = locked
+    async with (
+        follow(server, "websocket") as one,
+        follow(server, "sse") as two,
+        api_of(server) as api,
+    ):
+        # Its connection is open before, as a load balancer's is.
+        assert (await api.get("/health/ready")).status_code == 200
+        write = asyncio.create_task(api.post("/api/streams", json=new_stream()))
+        await begun(server, api)
+        server.terminate()
+        async with asyncio.timeout(10):
+            while (health := await api.get("/health")).status_code == 200:
+                pass
+        assert (health.status_code, health.json()["status"]) == (503, "shutting_down")
+        assert (await api.get("/health/ready")).status_code == 503
+        assert (await api.get("/health/live")).status_code == 200
+        for refused in (
+            await api.post("/api/streams", json=new_stream()),
+            await api.post("/api/events", json={"events": [created()]}),
+            await api.get("/sse/streams"),
+            await api.get("/ws/streams", headers=UPGRADE),
+        ):
+            assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (503, True)
+        assert not write.done()
+        holder.execute("ROLLBACK")
+        answer = await write
+        assert answer.status_code == 201
+        for client in (one, two):
+            await client.ended.wait()
+            assert [event["streamId"] for event in client.events] == [answer.json()["id"]]
+        assert one.close_code == 1012
+        assert await asyncio.to_thread(server.wait) == 0
+
+
+async def test_a_write_that_never_ends_does_not_keep_it_from_ending(locked):
+    server, _ = locked
+    async with follow(server, "websocket"), api_of(server) as api:
+        write = asyncio.create_task(api.post("/api/streams", json=new_stream()))
+        await begun(server, api)
+        terminated = time.monotonic()
+        server.terminate()
+        code = await asyncio.to_thread(server.wait, 15)
+        assert time.monotonic() - terminated < 8
+        # It ended with work undone, which its platform should know.
+        assert code == 1
+        with suppress(httpx.HTTPError):
+            await write
+
+
+async def begun(server: Server, api: httpx.AsyncClient) -> None:
+    """Wait until the write is in hand: it has the only connection to the file, so a read opens another."""
+    path = f"{server.cwd}/x.db"
+    async with asyncio.timeout(15):
+        while sum(os.path.realpath(link) == path for link in Path(f"/proc/{server.pid}/fd").iterdir()) < 2:
+            assert (await api.get("/api/streams")).status_code == 200
