@@ -27,3 +27,5 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=_SHARED))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # Its pool would show a traceback at each try to reach a database that is down; the relay says it once.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)

@@ -128,6 +128,7 @@ class Subscription:
             if self._behind and self._outlet is not None:
                 await self._outlet.drained()
                 self._behind = False
+                continue
             delivery = await self._advance()
             if isinstance(delivery, Events):
                 self._told = delivery.events[-1].seq

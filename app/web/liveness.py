@@ -104,7 +104,8 @@ class Liveness:
 
     def _slow(self, watched: Watched, now: float) -> str | None:
         # The kernel's own deadline (TCP_USER_TIMEOUT) ends slow readers too: a small window counts as no progress.
-        if now - watched.looked_at >= self._write_timeout / _LOOKS:
+        overdue = now - watched.progress_at >= self._write_timeout
+        if overdue or now - watched.looked_at >= self._write_timeout / _LOOKS:
             watched.looked_at = now
             outstanding = watched.wire.outstanding
             taken = watched.wire.written - outstanding

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -531,6 +532,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.loop.close()
 
 
+@pytest.mark.timeout(300)
 def test_delivery(monkeypatch):
     # Small enough that all but the newest few events come from the database, page by page.
     monkeypatch.setattr(ring_module, "_SLACK", SLACK)
@@ -544,7 +546,7 @@ def test_delivery(monkeypatch):
     run_state_machine_as_test(
         DeliveryMachine,
         settings=settings(
-            max_examples=300,
+            max_examples=120,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

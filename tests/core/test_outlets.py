@@ -101,6 +101,26 @@ async def test_a_full_socket_gets_no_more_until_it_has_drained():
         assert outlet.got == ids(*range(1, 8))
 
 
+@pytest.mark.parametrize("act", ["subscribe", "close"])
+@virtual
+async def test_what_is_said_while_a_socket_is_full_comes_before_further_events(act):
+    here = await process()
+    with here.feed.subscribe(ALL, None) as subscription:
+        outlet, reader = attached(subscription, room=0)
+        await settle()
+        publish(here, row(1))
+        await settle()
+        publish(here, row(2))
+        if act == "subscribe":
+            subscription.subscribe(ALL, "one-0")
+        else:
+            subscription.close(Close(1000, "bye"))
+        outlet.emptied.set()
+        await settle()
+        assert reader.done()
+        assert outlet.got == ids(1)
+
+
 @virtual
 async def test_a_socket_that_breaks_ends_its_reader():
     here = await process()

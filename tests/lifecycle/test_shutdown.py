@@ -191,6 +191,7 @@ async def test_what_is_new_is_refused_while_what_is_in_hand_is_finished(locked):
         follow(server, "websocket") as one,
         follow(server, "sse") as two,
         api_of(server) as api,
+        api_of(server) as upgrading,
     ):
         # Its connection is open before, as a load balancer's is.
         assert (await api.get("/health/ready")).status_code == 200
@@ -206,10 +207,13 @@ async def test_what_is_new_is_refused_while_what_is_in_hand_is_finished(locked):
         for refused in (
             await api.post("/api/streams", json=new_stream()),
             await api.post("/api/events", json={"events": [created()]}),
-            await api.get("/sse/streams"),
-            await api.get("/ws/streams", headers=UPGRADE),
+            await upgrading.get("/ws/streams", headers=UPGRADE),
         ):
             assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (503, True)
+        # EventSource would give up for good on a 503.
+        early = await api.get("/sse/streams")
+        assert early.status_code == 200
+        assert re.fullmatch(r"retry: \d+\n\n", early.text)
         assert not write.done()
         holder.execute("ROLLBACK")
         answer = await write

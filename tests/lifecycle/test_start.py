@@ -1,16 +1,20 @@
 """What starts, and what refuses to: one clear line, no traceback, a failing exit code."""
 
 import re
+import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
+from tests.conftest import skip_or_fail
 from tests.support.data import new_stream
-from tests.support.postgres import free_port
-from tests.support.server import KEY, ROOT, Server, environment, run_app
+from tests.support.postgres import Cluster, find_binaries, free_port
+from tests.support.server import KEY, ROOT, Server, environment, run_app, until
 
 SECRET = "very-secret-password"
 
@@ -25,20 +29,17 @@ def refusal(done: subprocess.CompletedProcess) -> str:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"environment": "production"}, "API_KEYS"),
-        ({"host": "0.0.0.0"}, "API_KEYS"),
-        ({"api_keys": "short"}, "API_KEYS"),
-        ({"api_keys": "sha256:abc"}, "API_KEYS"),
-        ({"port": "99999"}, "PORT"),
-        ({"port": SECRET}, "PORT"),
-        ({"database_url": f"mysql://u:{SECRET}@h/d"}, "DATABASE_URL"),
-        ({"database_url": "sqlite:///:memory:"}, "DATABASE_URL"),
-        ({"web_concurrency": "4"}, "WEB_CONCURRENCY"),
-        ({"log_level": "loud"}, "LOG_LEVEL"),
+        ({"environment": "production"}, ["ENVIRONMENT=production", "API_KEYS"]),
+        (
+            {"port": SECRET, "max_connections": 0, "database_url": f"mysql://u:{SECRET}@h/d"},
+            ["PORT: ", "MAX_CONNECTIONS: ", "DATABASE_URL: "],
+        ),
     ],
 )
 def test_unsafe_or_wrong_settings_are_refused_by_name(tmp_path, settings, named):
-    assert named in refusal(run_app(cwd=tmp_path, **settings))
+    """All of them at once, a line each; test_settings.py knows every case."""
+    text = refusal(run_app(cwd=tmp_path, **settings))
+    assert all(name in text for name in named)
 
 
 def test_a_database_without_schema_is_refused(tmp_path, new_database, backend):
@@ -46,20 +47,12 @@ def test_a_database_without_schema_is_refused(tmp_path, new_database, backend):
     assert "python -m app migrate" in refusal(done)
 
 
-def test_another_schema_is_refused(tmp_path):
-    import sqlite3  # noqa: PLC0415
-
-    url = f"sqlite:///{tmp_path}/x.db"
-    assert run_app("migrate", cwd=tmp_path, database_url=url).returncode == 0
-    with sqlite3.connect(tmp_path / "x.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
-    assert "9999" in refusal(run_app(cwd=tmp_path, port=0, database_url=url))
-
-
 def test_an_unreachable_database_is_refused(tmp_path):
     url = f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/d"
-    assert "database" in refusal(run_app(cwd=tmp_path, port=0, api_keys=KEY, database_url=url))
-    assert "database" in refusal(run_app("migrate", cwd=tmp_path, database_url=url))
+    for command in ((), ("migrate",), ("new-epoch",)):
+        done = run_app(*command, cwd=tmp_path, port=0, api_keys=KEY, database_url=url)
+        assert "the database cannot be used: " in refusal(done)
+        assert len((done.stdout + done.stderr).splitlines()) == 1
 
 
 def test_a_port_in_use_is_refused(tmp_path):
@@ -107,9 +100,7 @@ def test_the_short_scheme_is_accepted_and_tls_is_honoured(tmp_path, new_database
 def test_the_development_key_works_and_is_the_only_one(tmp_path):
     server = Server(tmp_path, api_keys="", database_url=f"sqlite:///{tmp_path}/x.db").start()
     try:
-        shown = "\n".join(line["event"] for line in server.lines)
-        while "Ctrl-C" not in shown:
-            shown = "\n".join(line["event"] for line in server.lines)
+        shown = until(lambda: (text := "\n".join(line["event"] for line in server.lines)) * ("Ctrl-C" in text))
         key = re.search(r"Bearer ([\w-]+)", shown)
         assert key
         assert f"{server.base}/sse/streams" in shown
@@ -147,7 +138,87 @@ def test_a_new_epoch_resets_old_cursors(tmp_path):
     assert server.stop() == 0
 
 
-def test_the_procfile_is_what_works():
-    procfile = (ROOT / "Procfile").read_text()
-    assert re.search(r"^web: HOST=0\.0\.0\.0 .*python -m app$", procfile, re.MULTILINE)
-    assert re.search(r"^release: python -m app migrate$", procfile, re.MULTILINE)
+def test_the_procfile_is_what_works(tmp_path):
+    """On a platform that gives the port, the database, the keys, and a number of processes that suits others."""
+    commands = dict(re.findall(r"^(\w+): (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE))
+    port = free_port()
+    given = environment(
+        {"port": port, "database_url": f"sqlite:///{tmp_path}/x.db", "api_keys": KEY, "web_concurrency": 2}
+    )
+    given["PATH"] = f"{Path(sys.executable).parent}:{given['PATH']}"
+    subprocess.run(["/bin/sh", "-c", commands["release"]], cwd=tmp_path, env=given, check=True)
+    web = f"exec env {commands['web']}"
+    process = subprocess.Popen(["/bin/sh", "-c", web], cwd=tmp_path, env=given, stdout=subprocess.DEVNULL)
+    try:
+
+        def healthy() -> bool:
+            assert process.poll() is None
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+            except httpx.ConnectError:
+                return False
+
+        until(healthy, 20)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+
+
+@pytest.fixture
+def tls_cluster(tmp_path):
+    """A cluster that lets the role `app` in over TLS with its password, and not otherwise."""
+    binaries, openssl = find_binaries(), shutil.which("openssl")
+    if binaries is None or openssl is None:
+        skip_or_fail("PostgreSQL's server binaries and openssl are not both installed")
+    cluster = Cluster(binaries)
+    key, certificate = cluster.data / "server.key", cluster.data / "server.crt"
+    make = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {key} -out {certificate}"
+    names = ["-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([openssl, *make.split(), *names], check=True, capture_output=True)
+    for path in (key, certificate):
+        path.chmod(0o600)
+        if cluster.user:
+            shutil.chown(path, cluster.user)
+    rules = cluster.data / "pg_hba.conf"
+    app = "hostssl all app 127.0.0.1/32 scram-sha-256\nhost all app 127.0.0.1/32 reject\n"
+    rules.write_text(app + rules.read_text())
+    with (cluster.data / "postgresql.conf").open("a") as config:
+        config.write("ssl = on\n")
+    (tmp_path / "root.crt").write_text(certificate.read_text())
+    try:
+        cluster.start()
+    except AssertionError:
+        skip_or_fail("these PostgreSQL binaries were built without TLS")
+    yield cluster
+    cluster.remove()
+
+
+@pytest.mark.postgresql
+def test_tls_is_used_and_verified_as_asked(tmp_path, tls_cluster):
+    tls_cluster.sql(f"CREATE ROLE app LOGIN PASSWORD '{SECRET}/%?#@:'")
+    tls_cluster.sql("CREATE DATABASE feed OWNER app")
+    login = f"postgres://app:{quote(SECRET + '/%?#@:', safe='')}"
+    url = f"{login}@127.0.0.1:{tls_cluster.port}/feed"
+    assert "rejects connection" in refusal(run_app("migrate", cwd=tmp_path, database_url=f"{url}?sslmode=disable"))
+    server = Server(tmp_path, database_url=f"{url}?sslmode=require", log_level="debug", poll_interval=0.2).start()
+    sessions = "FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'app'"
+    assert tls_cluster.sql(f"SELECT bool_and(ssl) {sessions}") == "True"
+
+    verified = f"sslmode=verify-full&sslrootcert={tmp_path}/root.crt"
+    wrong_name = run_app("new-epoch", cwd=tmp_path, database_url=f"{url}?{verified}")
+    assert "certificate" in refusal(wrong_name)
+    unknown_root = url.replace("127.0.0.1", "localhost") + "?sslmode=verify-full"
+    assert "certificate" in refusal(run_app("new-epoch", cwd=tmp_path, database_url=unknown_root))
+    right = url.replace("127.0.0.1", "localhost") + f"?{verified}"
+    assert run_app("new-epoch", cwd=tmp_path, database_url=right).returncode == 0
+    wrong_password = f"postgres://app:{SECRET}@127.0.0.1:{tls_cluster.port}/feed"
+    assert "password" in refusal(run_app("new-epoch", cwd=tmp_path, database_url=wrong_password))
+
+    tls_cluster.kill()
+    until(lambda: server.logged("database_unreachable"))
+    assert server.stop() == 0
+    shown = str(server.lines)
+    assert SECRET not in shown
+    assert KEY not in shown
+    assert not [line for line in server.lines if "exception" in line]
