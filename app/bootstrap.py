@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from quart import Quart
 
 from app.core.feed import Feed
@@ -25,8 +24,6 @@ from app.web.application import create_quart
 from app.web.guard import Guard, Keys
 from app.web.liveness import Liveness
 from app.web.services import Services
-
-_logger = structlog.get_logger(__name__)
 
 
 class Application:

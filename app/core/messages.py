@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -44,8 +44,6 @@ class Close:
 
 
 Delivery = Events | ServiceMessage | Idle | Close
-
-NORMAL: Final = 1000
 
 
 def _message(event: str, **fields: Any) -> ServiceMessage:
