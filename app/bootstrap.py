@@ -74,7 +74,11 @@ class Application:
                 proxy_hops=settings.trusted_proxy_hops,
             ),
             keys=Keys(hashes),
-            liveness=Liveness(heartbeat=settings.heartbeat_interval, write_timeout=settings.write_timeout),
+            liveness=Liveness(
+                heartbeat=settings.heartbeat_interval,
+                write_timeout=settings.write_timeout,
+                keepalive=settings.keepalive_interval,
+            ),
         )
 
     @asynccontextmanager

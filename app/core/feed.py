@@ -35,6 +35,14 @@ class Feed:
 
     @contextmanager
     def subscribe(self, wanted: EventFilter, cursor: str | None) -> Iterator[Subscription]:
+        """Open a subscription, and forget it afterwards."""
+        subscription = self.open(wanted, cursor)
+        try:
+            yield subscription
+        finally:
+            self.forget(subscription)
+
+    def open(self, wanted: EventFilter, cursor: str | None) -> Subscription:
         """Open a subscription at `cursor`, or at the head; it learns at once of what is out of order."""
         subscription = Subscription(self._hub, self._log, self._replays, wanted)
         if cursor is not None:
@@ -42,10 +50,12 @@ class Feed:
         for outage in self._outages:
             subscription.say(outage.message)
         self._hub.subscriptions.add(subscription)
-        try:
-            yield subscription
-        finally:
-            self._hub.subscriptions.discard(subscription)
+        return subscription
+
+    def forget(self, subscription: Subscription) -> None:
+        """Give nothing more to a subscription."""
+        self._hub.subscriptions.discard(subscription)
+        subscription.leave()
 
     async def close(self, *, retry_ms: int) -> None:
         """Tell every client that the service restarts, each with a time of its own to come back: 1 to 3 `retry_ms`."""

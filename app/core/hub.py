@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from app.core.events import EVERYTHING, Cursor, Event, FilterKey, keys_of
@@ -32,7 +32,9 @@ class _Round:
 
     start: int
     end: int
+    events: Sequence[Event]
     todo: list[tuple["Subscription", Sequence[Event]]]
+    pages: dict[str, bytes] = field(default_factory=dict)
 
 
 class Hub:
@@ -54,6 +56,7 @@ class Hub:
         self._pages: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
         self.epoch = ""
         self.flushed = 0
+        self.round_at = 0.0
         self.published = 0
         self.subscriptions: set[Subscription] = set()
 
@@ -101,6 +104,12 @@ class Hub:
 
     def joined(self, form: Form, events: Sequence[Event]) -> bytes:
         """Return unfiltered events as one byte string, made once for all who read the same page."""
+        current = self._round
+        if current is not None and events is current.events:
+            page = current.pages.get(form.name)
+            if page is None:
+                page = current.pages[form.name] = form.join(events)
+            return page
         key = (form.name, events[0].seq, events[-1].seq)
         page = self._pages.get(key)
         if page is None:
@@ -138,7 +147,8 @@ class Hub:
         current = self._round = self._round or self._begin_round()
         if current is None:
             return
-        slice_end = loop.time() + _SLICE_SECONDS
+        self.round_at = loop.time()
+        slice_end = self.round_at + _SLICE_SECONDS
         while current.todo and loop.time() < slice_end:
             for _ in range(min(_SLICE_CHECK, len(current.todo))):
                 subscription, events = current.todo.pop()
@@ -161,11 +171,11 @@ class Hub:
         if events is None:
             # More was published at once than the ring holds: everybody looks for themselves.
             everyone: set[Subscription] = set().union(*self._live.values())
-            return _Round(self.flushed, self.head, [(subscription, ()) for subscription in everyone])
+            return _Round(self.flushed, self.head, (), [(subscription, ()) for subscription in everyone])
         events = _first_bytes(events, BATCH_BYTES)
         todo: list[tuple[Subscription, Sequence[Event]]] = [(each, events) for each in self._live.get(EVERYTHING, ())]
         todo += self._filtered(events)
-        return _Round(self.flushed, events[-1].seq, todo)
+        return _Round(self.flushed, events[-1].seq, events, todo)
 
     def _filtered(self, events: Sequence[Event]) -> Iterable[tuple["Subscription", Sequence[Event]]]:
         """Return what filtered subscriptions want, asking only those that the index names."""

@@ -61,17 +61,21 @@ class Form(Protocol):
 
 
 class Outlet(Protocol):
-    """A socket that takes bytes at once, beside the server's own way of sending."""
+    """A socket that takes bytes at once, and whoever looks after it."""
 
     @property
     def form(self) -> Form:
         """How events look on it."""
 
-    def write(self, data: bytes) -> bool:
-        """Hand bytes to the socket. False: it wants no more until it has drained."""
+    @property
+    def full(self) -> bool:
+        """Whether the socket wants no more now. `Subscription.wake` is called when it does again."""
 
-    async def drained(self) -> None:
-        """Wait until the socket wants more. Raises ConnectionError when it never will."""
+    def write(self, data: bytes) -> bool:
+        """Hand bytes to the socket. False: it is full now."""
+
+    def wake(self) -> None:
+        """See to it that `Subscription.catch_up` is called, if it does not run now."""
 
 
 class EventLog(Protocol):

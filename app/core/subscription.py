@@ -24,10 +24,33 @@ _RETRY_SECONDS: Final = 1.0
 
 
 class Subscription:
-    """A filter and a cursor. `next` returns what to send; who calls it is the only reader.
+    """A filter and a cursor.
 
-    Nothing is queued for it: what it has not sent yet is read again from the ring, or else from the database.
+    With an outlet, events go straight there, and `catch_up` returns what else is to be said; without one, `next` waits
+    for whatever is to be sent. Nothing is queued: what was not sent yet is read again from the ring, or else from the
+    database.
     """
+
+    __slots__ = (
+        "_catch_up_first",
+        "_changes",
+        "_close",
+        "_epoch",
+        "_expired",
+        "_hub",
+        "_inbox",
+        "_joined",
+        "_keys",
+        "_log",
+        "_outlet",
+        "_paused",
+        "_replays",
+        "_seq",
+        "_told",
+        "_waiting",
+        "active_at",
+        "wanted",
+    )
 
     def __init__(self, hub: Hub, log: EventLog, replays: asyncio.Semaphore, wanted: EventFilter) -> None:
         """Start live at the hub's head; `start` rewinds."""
@@ -41,13 +64,12 @@ class Subscription:
         self._expired: str | None = None
         self._paused = False
         self._changes = 0
-        self._inbox: deque[ServiceMessage] = deque(maxlen=_INBOX)
+        self._inbox: deque[ServiceMessage] | None = None
         self._close: Close | None = None
         self._catch_up_first = False
         self._waiting: asyncio.Future[bool] | None = None
         self._joined = False
         self._outlet: Outlet | None = None
-        self._behind = False
         self.active_at = 0.0
 
     @property
@@ -83,26 +105,32 @@ class Subscription:
 
     def say(self, message: ServiceMessage) -> None:
         """Put in a message of the service, before further events."""
+        if self._inbox is None:
+            self._inbox = deque(maxlen=_INBOX)
         self._inbox.append(message)
         self.wake()
 
     def attach(self, outlet: Outlet) -> None:
-        """Write events straight to this outlet from now on; `next` returns everything else."""
+        """Write events straight to this outlet from now on."""
         self._outlet = outlet
+        if self._inbox or self._close or not self._caught_up():
+            outlet.wake()
+        else:
+            self._join()
 
     def deliver(self, events: Sequence[Event], start: int, end: int) -> None:
         """Take the hub's batch: what is wanted of the events after `start`, up to `end`. Called while live."""
         if not self._joined:
             return
-        if self._outlet is None or not events or self._seq > start:
+        outlet = self._outlet
+        if outlet is None or not events or self._seq > start:
             # It reads by itself; also what joined in the middle of a round, and has some of the batch already.
             self.wake(start)
             return
         self._seq, self._told = end, events[-1].seq
-        self.active_at = asyncio.get_running_loop().time()
-        if not self._outlet.write(self._bytes(self._outlet.form, events)):
-            self._behind = True
-            self.wake(end)
+        self.active_at = self._hub.round_at
+        if not outlet.write(self._bytes(outlet.form, events)):
+            self._go_behind(end)
 
     def close(self, close: Close, *, catch_up: bool = False) -> None:
         """End the feed, now or when what the ring has for it is sent. The first call counts."""
@@ -112,11 +140,19 @@ class Subscription:
         self.wake()
 
     def wake(self, start: int | None = None) -> None:
-        """Let `next` look again. `start`: events after it are new, all before it were not wanted."""
+        """Look again at what is to be done. `start`: events after it are new, all before it were not wanted."""
         # Also when its time is up, or it was cancelled, and `next` has not run since: it would take all as seen.
         self._go_behind(start)
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(True)
+        if self._waiting is not None:
+            if not self._waiting.done():
+                self._waiting.set_result(True)
+        elif self._outlet is not None:
+            self._outlet.wake()
+
+    def leave(self) -> None:
+        """Take nothing more from the hub; whoever waits in `next` is cancelled on its own."""
+        self._outlet = None
+        self._go_behind(None)
 
     async def next(self, idle: float | None = None) -> Delivery:
         """Wait for what to send next; an Idle after `idle` seconds without any."""
@@ -125,30 +161,50 @@ class Subscription:
                 return self._inbox.popleft()
             if self._close and not self._catch_up_first:
                 return self._close
-            if self._behind and self._outlet is not None:
-                await self._outlet.drained()
-                self._behind = False
-                continue
             delivery = await self._advance()
             if isinstance(delivery, Events):
                 self._told = delivery.events[-1].seq
-            if isinstance(delivery, Events) and self._outlet is not None:
-                self._behind = not self._outlet.write(self._bytes(self._outlet.form, delivery.events))
-                await asyncio.sleep(0)
-                continue
             if delivery is not None:
                 return delivery
             if self._close:
                 return self._close
             if self._caught_up() and not await self._wait(idle) and not self._inbox:
-                return self._idle()
+                return self.idle()
 
-    def _idle(self) -> Idle:
+    async def catch_up(self) -> ServiceMessage | Close | None:
+        """Write events to the outlet; return what is to be said before further ones.
+
+        None: nothing is left to do, for it is live or paused, or nothing can be done, for the outlet is full.
+        """
+        outlet = self._outlet
+        assert outlet is not None
+        while True:
+            if self._inbox and not outlet.full:
+                return self._inbox.popleft()
+            if self._close and not self._catch_up_first:
+                return self._close
+            if outlet.full:
+                return None
+            delivery = await self._advance()
+            if isinstance(delivery, Events):
+                self._told = delivery.events[-1].seq
+                outlet.write(self._bytes(outlet.form, delivery.events))
+                await asyncio.sleep(0)
+            elif delivery is not None:
+                return delivery
+            elif self._close:
+                return self._close
+            elif self._caught_up() and not self._inbox:
+                self._join()
+                return None
+
+    def idle(self) -> Idle:
+        """Return where the client is, which did not get anything for a while."""
         position, told = self.position, self._told
         self._told = position.seq
         return Idle(position, moved=position.seq != told)
 
-    async def _advance(self) -> Delivery | None:
+    async def _advance(self) -> Events | ServiceMessage | None:
         """Read on from the cursor: something to send, or None when there is nothing now."""
         if self._expired is None and self._epoch != self._hub.epoch:
             self._expired = "epoch"
@@ -168,7 +224,7 @@ class Subscription:
                 return Events(page)
         return None
 
-    async def _replay(self) -> Delivery | None:
+    async def _replay(self) -> Events | None:
         """Read a page from the database; no transaction is held while it is sent."""
         if self._close:
             self._catch_up_first = False
@@ -247,10 +303,9 @@ class Subscription:
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[bool] = loop.create_future()
         self._waiting = woken
-        timer = None if seconds is None else loop.call_later(seconds, self._give_up, woken, seconds)
-        if self._caught_up() and not self._paused and self._seq >= self._hub.flushed:
-            self._joined = True
-            self._hub.join(self, self._keys)
+        timer = None if seconds is None else loop.call_later(seconds, self._give_up, woken)
+        if self._caught_up():
+            self._join()
         try:
             return await woken
         finally:
@@ -258,6 +313,12 @@ class Subscription:
                 timer.cancel()
             self._go_behind(None)
             self._waiting = None
+
+    def _join(self) -> None:
+        """Go live: everything up to the head was sent, or was not wanted."""
+        if not self._paused and not self._joined:
+            self._joined = True
+            self._hub.join(self, self._keys)
 
     def _go_behind(self, start: int | None) -> None:
         """Leave the live set: the cursor becomes explicit again."""
@@ -268,12 +329,7 @@ class Subscription:
             if self._epoch == self._hub.epoch:
                 self._seq = max(self._seq, seen)
 
-    def _give_up(self, woken: asyncio.Future[bool], seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        quiet_until = self.active_at + seconds
-        if woken.done():
-            return
-        if loop.time() < quiet_until:
-            loop.call_at(quiet_until, self._give_up, woken, seconds)
-        else:
+    @staticmethod
+    def _give_up(woken: asyncio.Future[bool]) -> None:
+        if not woken.done():
             woken.set_result(False)

@@ -17,7 +17,8 @@ from hypercorn.logging import Logger
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
 
-from app.server.connection import Connection, install
+from app.server.connection import Connection
+from app.server.install import install
 
 CONFIG_FILE: Final = Path(__file__).parent.parent.parent / "hypercorn.toml"
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)

@@ -46,8 +46,11 @@ class Admission:
     A response whose client left before its first byte never runs, so no `finally` in it does.
     """
 
+    __slots__ = ("_places", "address", "transport")
+
     def __init__(self, guard: "Guard", transport: str, address: str) -> None:
         """Take a place."""
+        self.transport = transport
         self.address = address
         self._places = (guard.by_transport, transport), (guard.by_address, address)
         for counter, name in self._places:

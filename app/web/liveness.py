@@ -1,9 +1,10 @@
-"""Ends connections whose peer is gone or does not read: one wheel for all of them."""
+"""Pings, keeps alive, and ends connections whose peer is gone or does not read: one wheel for all of them."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LONGEST_TICK: Final = 1.0
 _TICKS: Final = 10
@@ -11,11 +12,33 @@ _LOOKS: Final = 6
 """Looks at a socket's progress within the write deadline; each is a system call."""
 
 
+_SLICE: Final = 200
+"""Connections that are looked at before other work of the loop gets its turn."""
+
+
+class Receiver(Protocol):
+    """Whom a detached connection tells what happens."""
+
+    def received(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+
+    def writable(self) -> None:
+        """Hear that the connection is full no more."""
+
+    def lost(self) -> None:
+        """Hear that it has ended; nothing follows."""
+
+
 class Wire(Protocol):
-    """What is known of a client's connection (`app.server.connection.Connection`)."""
+    """A client's connection (`app.server.connection.Connection`)."""
 
     last_read: float
     written: int
+    finished: bool
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be written now, or ever."""
 
     @property
     def buffered(self) -> int:
@@ -25,11 +48,23 @@ class Wire(Protocol):
     def outstanding(self) -> int:
         """Bytes written and not acknowledged by the peer."""
 
-    def write(self, data: bytes) -> bool:
-        """Write beside the server; False when the buffer is over its mark."""
+    def detach(self, receiver: Receiver) -> None:
+        """Take it away from the server: from now on the receiver reads, and alone writes."""
 
-    async def drained(self) -> None:
-        """Wait until it is not."""
+    def write(self, data: bytes) -> bool:
+        """Write; False when it is full now."""
+
+    def pause_reading(self) -> None:
+        """Leave what comes to the kernel."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    def finish(self) -> None:
+        """Send no more, but read on."""
+
+    def close(self) -> None:
+        """End it once everything is sent."""
 
     def abort(self) -> None:
         """End it at once."""
@@ -38,17 +73,30 @@ class Wire(Protocol):
 class Pinger(Protocol):
     """Can ping the client; an SSE connection has none."""
 
-    async def ping(self) -> None:
+    def ping(self) -> None:
         """Send a WebSocket ping."""
 
 
 class Watched:
-    """A connection under watch. `verdict` says why it was ended, if it was."""
+    """A connection under watch. `verdict` says why it was ended, if it was; `beat` is called now and then."""
+
+    __slots__ = (
+        "awaiting_pong",
+        "beat",
+        "looked_at",
+        "pinged_at",
+        "pinger",
+        "progress_at",
+        "taken",
+        "verdict",
+        "wire",
+    )
 
     def __init__(self, wire: Wire, pinger: Pinger | None, now: float) -> None:
         """Watch from now on."""
         self.wire = wire
         self.pinger = pinger
+        self.beat: Callable[[float], None] | None = None
         self.verdict: str | None = None
         self.pinged_at = now
         self.awaiting_pong = False
@@ -65,42 +113,45 @@ class Watched:
 class Liveness:
     """Pings WebSockets, and ends who did not answer since the last ping, or whose socket takes nothing."""
 
-    def __init__(self, *, heartbeat: float, write_timeout: float) -> None:
-        """Both in seconds."""
+    def __init__(self, *, heartbeat: float, write_timeout: float, keepalive: float) -> None:
+        """All in seconds."""
         self._heartbeat = heartbeat
         self._write_timeout = write_timeout
-        self._tick = min(_LONGEST_TICK, heartbeat / _TICKS, write_timeout / _TICKS)
+        self._tick = min(_LONGEST_TICK, heartbeat / _TICKS, write_timeout / _TICKS, keepalive / _TICKS)
         self._watched: set[Watched] = set()
-        self._pings: set[asyncio.Task[None]] = set()
         self.terminated = 0
 
-    @contextmanager
-    def watch(self, wire: Wire | None, pinger: Pinger | None) -> Iterator[Watched | None]:
+    def watch(self, wire: Wire | None, pinger: Pinger | None) -> Watched | None:
         """Keep a connection under watch; a server that does not show it has to look after it."""
         if wire is None:
-            yield None
-            return
+            return None
         watched = Watched(wire, pinger, asyncio.get_running_loop().time())
         self._watched.add(watched)
-        try:
-            yield watched
-        finally:
-            self._watched.discard(watched)
+        return watched
+
+    def forget(self, watched: Watched) -> None:
+        """Watch it no more."""
+        self._watched.discard(watched)
 
     async def run(self) -> None:
         """Turn the wheel until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._tick)
-            self.check(loop.time())
+            for count, watched in enumerate(list(self._watched), start=1):
+                self.check(watched, loop.time())
+                if count % _SLICE == 0:
+                    await asyncio.sleep(0)
 
-    def check(self, now: float) -> None:
-        """Look at every connection once."""
-        for watched in list(self._watched):
-            verdict = self._slow(watched, now) or self._vanished(watched, now)
-            if verdict and not watched.verdict:
-                self.terminated += 1
-                watched.end(verdict)
+    def check(self, watched: Watched, now: float) -> None:
+        """Look at a connection."""
+        verdict = self._slow(watched, now) or self._vanished(watched, now)
+        if verdict is None:
+            if watched.beat is not None:
+                watched.beat(now)
+        elif not watched.verdict:
+            self.terminated += 1
+            watched.end(verdict)
 
     def _slow(self, watched: Watched, now: float) -> str | None:
         # The kernel's own deadline (TCP_USER_TIMEOUT) ends slow readers too: a small window counts as no progress.
@@ -121,7 +172,5 @@ class Liveness:
         if watched.awaiting_pong and watched.wire.last_read < watched.pinged_at:
             return "vanished"
         watched.pinged_at, watched.awaiting_pong = now, True
-        ping = asyncio.ensure_future(watched.pinger.ping())
-        self._pings.add(ping)
-        ping.add_done_callback(self._pings.discard)
+        watched.pinger.ping()
         return None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from werkzeug.datastructures import Headers, MultiDict
 
@@ -13,11 +13,18 @@ from app.web.wire import CURSOR_PARAMETERS, FILTER_FIELDS, filter_of, unknown_fi
 _NUMBER: Final = re.compile("[0-9]{1,9}")
 
 
-def feed_query(args: MultiDict[str, str], headers: Headers) -> tuple[EventFilter, str | None]:
+class FeedQuery(NamedTuple):
+    """What a client wants of a feed, and from where."""
+
+    wanted: EventFilter
+    cursor: str | None
+
+
+def feed_query(args: MultiDict[str, str], headers: Headers) -> FeedQuery:
     """Return filter and cursor of a feed's URL. The header wins: a reconnecting EventSource keeps its old URL."""
     cursors = [headers.get("Last-Event-ID"), *(args[name] for name in CURSOR_PARAMETERS if name in args)]
     cursor = next((given for given in cursors if given), None)
-    return event_filter(args, CURSOR_PARAMETERS), cursor
+    return FeedQuery(event_filter(args, CURSOR_PARAMETERS), cursor)
 
 
 def event_filter(args: MultiDict[str, str], others: Collection[str]) -> EventFilter:

@@ -1,64 +1,68 @@
 """`/sse/streams`: the feed as Server-Sent Events."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar, Final
 
 from quart import Blueprint, Response, request
 
-from app.core.events import EventFilter
 from app.core.feed import jittered
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
+from app.core.ports import Form
 from app.web import wire
-from app.web.connections import FeedConnection, open_feed
+from app.web.connections import FeedConnection
+from app.web.direct import DirectFeed, direct_wire
 from app.web.guard import Admission, Refused
-from app.web.outlet import outlet_of
-from app.web.query import feed_query
+from app.web.liveness import Wire
+from app.web.query import FeedQuery, feed_query
 from app.web.services import Services, services
 
 blueprint = Blueprint("sse", __name__)
 
-_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+_HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+_LAST: Final = {"Connection": "close"}
+"""A connection that is taken from the server serves no further request."""
 
 
 @blueprint.get("/sse/streams")
 async def feed() -> Response:
     """Stream every event the client wants."""
     running = services()
-    wanted, cursor = feed_query(request.args, request.headers)
+    query = feed_query(request.args, request.headers)
     if running.draining:
         # An EventSource that comes back too early would give up for good on a 503.
-        early = wire.sse_retry(jittered(running.settings.retry_ms))
-        return Response(early, content_type="text/event-stream", headers=_HEADERS)
+        return _response(wire.sse_retry(jittered(running.settings.retry_ms)))
     try:
         admission = running.guard.admit("sse", request)
     except Refused as refused:
         return refused.response
     if request.method == "HEAD":
-        return Response(b"", content_type="text/event-stream", headers=_HEADERS)
-    body = _body(running, admission, request.scope, wanted, cursor)
-    response = Response(body, content_type="text/event-stream", headers=_HEADERS)
+        return _response(b"")
+    socket = direct_wire(request.scope)
+    response = _response(_body(running, admission, request.scope, query, socket), **(_LAST if socket else {}))
     response.timeout = None
     return response
 
 
+def _response(body: Any, **headers: str) -> Response:
+    return Response(body, content_type="text/event-stream", headers=_HEADERS | headers)
+
+
 async def _body(
-    running: Services, admission: Admission, scope: Mapping[str, Any], wanted: EventFilter, cursor: str | None
+    running: Services, admission: Admission, scope: Any, query: FeedQuery, socket: Wire | None
 ) -> AsyncIterator[bytes]:
     settings = running.settings
-    with open_feed(running, admission, scope, wanted, cursor) as connection:
+    with FeedConnection(running, admission, scope, *query) as connection:
         # A cursor that may not be servable is not confirmed; what comes next says where the client is.
-        position = None if cursor else str(connection.subscription.position)
+        position = None if query.cursor else str(connection.subscription.position)
         yield wire.sse_opening(settings.retry_ms, position)
-        if outlet := outlet_of(scope, wire.SSE_CHUNKS):
-            connection.subscription.attach(outlet)
-        with suppress(ConnectionError):
-            async for block in _blocks(connection, settings.keepalive_interval):
-                yield block
+        if socket is not None:
+            DirectSse(connection, socket, settings.keepalive_interval)
+            return
+        async for block in _blocks(connection, settings.keepalive_interval):
+            yield block
 
 
 async def _blocks(connection: FeedConnection, keepalive: float) -> AsyncIterator[bytes]:
-    """Yield what to send; events only where the connection has no outlet."""
     while True:
         delivery: Delivery = await connection.subscription.next(keepalive)
         if isinstance(delivery, Events):
@@ -66,9 +70,46 @@ async def _blocks(connection: FeedConnection, keepalive: float) -> AsyncIterator
         elif isinstance(delivery, ServiceMessage):
             yield wire.sse_message(delivery)
         elif isinstance(delivery, Idle):
-            yield wire.sse_position(str(delivery.cursor)) if delivery.moved else wire.KEEPALIVE
+            yield _keepalive(delivery)
         elif isinstance(delivery, Close):
             connection.reason = delivery.reason
             if delivery.retry is not None:
                 yield wire.sse_retry(delivery.retry)
             return
+
+
+class DirectSse(DirectFeed):
+    """Server-Sent Events, in chunks of an HTTP/1.1 response."""
+
+    __slots__ = ("_alive_at", "_keepalive")
+    form: ClassVar[Form] = wire.SSE_CHUNKS
+
+    def __init__(self, connection: FeedConnection, socket: Wire, keepalive: float) -> None:
+        """`keepalive`: seconds without data after which the client gets a sign of life."""
+        self._keepalive = keepalive
+        self._alive_at = socket.last_read
+        if connection.watched is not None:
+            connection.watched.beat = self._beat
+        super().__init__(connection, socket)
+
+    def received(self, data: bytes) -> None:
+        """Drop what a client sends behind its request."""
+
+    def _beat(self, now: float) -> None:
+        subscription = self._connection.subscription
+        if now - max(self._alive_at, subscription.active_at) >= self._keepalive and not self._ended and not self.full:
+            self._alive_at = now
+            self.write(wire.chunk(_keepalive(subscription.idle())))
+
+    def _encoded(self, message: ServiceMessage) -> bytes:
+        return wire.chunk(wire.sse_message(message))
+
+    def _say_goodbye(self, close: Close) -> None:
+        if close.retry is not None:
+            self.write(wire.chunk(wire.sse_retry(close.retry)))
+        self.write(wire.LAST_CHUNK)
+        self._wire.close()
+
+
+def _keepalive(idle: Idle) -> bytes:
+    return wire.sse_position(str(idle.cursor)) if idle.moved else wire.KEEPALIVE

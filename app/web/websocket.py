@@ -1,29 +1,32 @@
 """`/ws/streams`: the feed over WebSocket."""
 
 import asyncio
-from collections import deque
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import structlog
 from quart import Blueprint, websocket
+from wsproto.events import CloseConnection
 
-from app.core import messages
-from app.core.errors import FluxoraError, InvalidInput
+from app.core.errors import FluxoraError
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
-from app.core.subscription import Subscription
+from app.core.ports import Form
 from app.web import wire
-from app.web.connections import FeedConnection, open_feed
+from app.web.connections import FeedConnection
+from app.web.control import Control
+from app.web.direct import ENDING, DirectFeed, direct_wire
 from app.web.guard import Refused
-from app.web.outlet import outlet_of
+from app.web.incoming import Incoming
+from app.web.liveness import Wire
 from app.web.problems import respond
 from app.web.query import feed_query
-from app.web.services import Services, services
+from app.web.services import Services, WebSettings, services
 
 blueprint = Blueprint("websocket", __name__)
 _logger = structlog.get_logger(__name__)
-_ENDING: Final = Close(wire.INTERNAL_ERROR, "internal error")
 _GONE: Final = Close(wire.GOING_AWAY, "client left")
+_PONG: Final = 0x8A
+_MASK_BYTES: Final = 6
 
 
 @blueprint.websocket("/ws/streams")
@@ -31,20 +34,108 @@ async def feed() -> Any:
     """Send every event the client wants; take its control messages."""
     running = services()
     try:
-        wanted, cursor = feed_query(websocket.args, websocket.headers)
+        query = feed_query(websocket.args, websocket.headers)
         admission = running.guard.admit("websocket", websocket)
     except FluxoraError as error:
         return respond(error)
     except Refused as refused:
         return refused.response
-    with open_feed(running, admission, websocket.scope, wanted, cursor) as connection:
+    with FeedConnection(running, admission, websocket.scope, *query) as connection:
         await websocket.accept()
-        if outlet := outlet_of(websocket.scope, wire.WEBSOCKET_FRAMES):
-            connection.subscription.attach(outlet)
+        if socket := direct_wire(websocket.scope):
+            DirectWebSocket(connection, socket, running.settings)
+            return None
         close = await _serve(running, connection)
         connection.reason = close.reason
         await _say_goodbye(close, connection, running.settings.close_timeout)
     return None
+
+
+class DirectWebSocket(DirectFeed):
+    """A WebSocket: events as frames; what the client says is parsed only if it says something."""
+
+    __slots__ = ("_incoming", "_settings", "_timer")
+    form: ClassVar[Form] = wire.WEBSOCKET_FRAMES
+
+    def __init__(self, connection: FeedConnection, socket: Wire, settings: WebSettings) -> None:
+        """Take the connection over after the handshake."""
+        self._settings = settings
+        self._incoming: Incoming | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if connection.watched is not None:
+            connection.watched.pinger = self
+        super().__init__(connection, socket)
+
+    def ping(self) -> None:
+        """Send a ping."""
+        self.write(wire.PING)
+
+    def received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        if self._incoming is None and _is_pong(data):
+            return
+        self._client.feed(data)
+        if self._timer is None:
+            self._act()
+
+    def lost(self) -> None:
+        """Give everything back."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().lost()
+
+    @property
+    def _client(self) -> Incoming:
+        if self._incoming is None:
+            control = Control(self._connection.subscription, self._settings)
+            self._incoming = Incoming(control, self._settings.max_message_bytes)
+        return self._incoming
+
+    def _act(self) -> None:
+        """Act on what the client said; when that is too much at once, on the rest later."""
+        self._timer = None
+        client = self._client
+        for action in client.actions():
+            if isinstance(action, CloseConnection):
+                self._part(action)
+                return
+            if isinstance(action, Close):
+                self._end(action)
+            elif not self.full:
+                self.write(action)
+        if client.paused_for:
+            self._wire.pause_reading()
+            self._timer = asyncio.get_running_loop().call_later(client.paused_for, self._resume)
+
+    def _resume(self) -> None:
+        self._act()
+        if self._timer is None:
+            self._wire.resume_reading()
+
+    def _part(self, close: CloseConnection) -> None:
+        """Answer the client's close frame, or what wsproto makes of bytes that break the protocol (1002, 1007)."""
+        if not self._ended:
+            self._ended = True
+            self._connection.abort_after_goodbye()
+            answered = self._client.answered
+            self.write(self._client.close_frame(close.code, close.reason))
+            if not answered:
+                self._wire.finish()
+                return
+        if self._client.answered:
+            self._wire.close()
+
+    def _encoded(self, message: ServiceMessage) -> bytes:
+        return wire.text_frame(message.data)
+
+    def _say_goodbye(self, close: Close) -> None:
+        self.write(self._client.close_frame(close.code, close.reason))
+        self._wire.finished = True
+
+
+def _is_pong(data: bytes) -> bool:
+    """Tell whether a client that says nothing else answers a ping: most never need a parser."""
+    return data[0] == _PONG and len(data) == _MASK_BYTES + (data[1] & 0x7F) and data[1] & 0x80 != 0
 
 
 async def _serve(running: Services, connection: FeedConnection) -> Close:
@@ -61,7 +152,7 @@ async def _serve(running: Services, connection: FeedConnection) -> Close:
     except Exception:
         # Quart would close with 1000, as if all were well.
         _logger.exception("feed_failed", connection_id=connection.id)
-        return _ENDING
+        return ENDING
     finally:
         receiving.cancel()
 
@@ -78,50 +169,15 @@ async def _send(delivery: Delivery) -> None:
 
 async def _receive(running: Services, connection: FeedConnection) -> None:
     """Read whatever the client sends, for ever: Quart queues without bound what nobody reads."""
-    settings, loop = running.settings, asyncio.get_running_loop()
-    recent: deque[float] = deque(maxlen=settings.message_rate_limit)
+    control = Control(connection.subscription, running.settings)
     close: Close | None = None
     while True:
         message = await websocket.receive()
-        if close is not None:
-            continue
-        now = loop.time()
-        crowded = len(recent) == recent.maxlen and now - recent[0] < settings.message_rate_window
-        recent.append(now)
-        close = _violation(message, settings.max_message_bytes, crowded=crowded)
-        if close is None:
-            _control(connection.subscription, message)
-        else:
+        if close is None and (close := control.take(message)):
             connection.reason = close.reason
             connection.subscription.close(close)
             # A client that does not read either would not let the close frame through.
-            connection.abort_after(settings.close_timeout)
-
-
-def _violation(message: Any, max_bytes: int, *, crowded: bool) -> Close | None:
-    if not isinstance(message, str):  # an empty binary message comes as None
-        return Close(wire.UNSUPPORTED_DATA, "binary messages are not accepted")
-    if len(message.encode()) > max_bytes:
-        return Close(wire.MESSAGE_TOO_BIG, f"message over {max_bytes} bytes")
-    if crowded:
-        return Close(wire.POLICY_VIOLATION, "too many messages")
-    return None
-
-
-def _control(subscription: Subscription, text: Any) -> None:
-    try:
-        message = wire.parse_control(text)
-        kind = message["type"]
-        if kind == "subscribe":
-            subscription.subscribe(wire.control_filter(message), wire.control_cursor(message))
-        elif kind == "unsubscribe":
-            subscription.unsubscribe()
-        elif kind == "ping":
-            subscription.say(messages.pong())
-        else:
-            subscription.say(messages.error("unknown-type", "type: must be subscribe, unsubscribe or ping"))
-    except InvalidInput as error:
-        subscription.say(messages.error("invalid-message", str(error)))
+            connection.abort_after_goodbye()
 
 
 async def _say_goodbye(close: Close, connection: FeedConnection, seconds: float) -> None:
@@ -129,7 +185,7 @@ async def _say_goodbye(close: Close, connection: FeedConnection, seconds: float)
 
     Closing a socket with unread data would reset it, and the client would not see why.
     """
-    connection.abort_after(seconds)
+    connection.abort_after_goodbye()
     await websocket.close(close.code, close.reason)
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -17,6 +17,11 @@ MESSAGE_TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
 
 KEEPALIVE: Final = b": keepalive\n\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+"""Ends an HTTP/1.1 body (RFC 9112, 7.1)."""
+
+PING: Final = b"\x89\x00"
+"""A WebSocket ping without payload (RFC 6455, 5.5.2)."""
 FILTER_FIELDS: Final = ("streamId", "sender", "recipient", "event")
 CURSOR_PARAMETERS: Final = ("lastEventId", "last_event_id", "lastEventID")
 _ADDRESSES: Final = frozenset({"sender", "recipient"})

@@ -68,8 +68,11 @@ class Socket:
 
     name = "socket"
 
-    def __init__(self, reading: asyncio.Event, mark: int, take: Callable[[list[bytes]], None]) -> None:
+    def __init__(
+        self, reading: asyncio.Event, mark: int, take: Callable[[list[bytes]], None], wake: Callable[[], None]
+    ) -> None:
         self.form = self
+        self.wake = wake
         self.reading = reading
         self.mark = mark
         self.take = take
@@ -89,8 +92,7 @@ class Socket:
         self.full = len(self.unread) > self.mark
         return not self.full
 
-    async def drained(self) -> None:
-        await self.reading.wait()
+    def drain(self) -> None:
         self.unread.clear()
         self.full = False
 
@@ -98,7 +100,8 @@ class Socket:
 class Client:
     """Follows the feed, and knows of every delivery whether it is right.
 
-    With a `mark` events come through an outlet, which may hold so many unread writes; without, through `next`.
+    With a `mark` events come through an outlet, which may hold so many unread writes, and a task runs only while there
+    is something else to do; without, everything comes through `next`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, log: MemoryLog, wanted: EventFilter, mark: int | None) -> None:
@@ -126,17 +129,41 @@ class Client:
         if cursor is not None:
             self._go_to(cursor)
         if self.mark is not None:
-            self.socket = Socket(self.reading, self.mark, self._take_bytes)
+            self.task = None
+            self.socket = Socket(self.reading, self.mark, self._take_bytes, self.wake)
             self.subscription.attach(self.socket)
-        self.task = self._loop.create_task(self._follow())
+        else:
+            self.task = self._loop.create_task(self._follow())
 
     def disconnect(self) -> None:
         self.check()
         self.closed = True
         if self.mark is not None:
             self.socket.closed = True
-        self.task.cancel()
+        if self.task is not None:
+            self.task.cancel()
         self._exit.close()
+
+    @property
+    def gone(self) -> bool:
+        return self.closed or (self.mark is None and self.task.done())
+
+    def wake(self) -> None:
+        if self.task is None and not self.closed:
+            self.task = self._loop.create_task(self._catch_up())
+
+    def read_on(self) -> None:
+        self.reading.set()
+        if self.mark is not None and not self.closed and self.socket.full:
+            self.socket.drain()
+            self.subscription.wake()
+
+    def beat(self) -> None:
+        """Hear where it is, as an SSE client does that did not get anything for a while."""
+        if self.mark is not None and not self.closed and not self.socket.full and not self.asked:
+            idle = self.subscription.idle()
+            if idle.moved:
+                self._take(idle)
 
     def reconnect(self, process: Process) -> None:
         """Come back with the last id it knows, as any client would."""
@@ -155,7 +182,7 @@ class Client:
     def check(self) -> None:
         if self.failure:
             raise self.failure
-        if self.task.done() and not self.task.cancelled():
+        if self.task is not None and self.task.done() and not self.task.cancelled():
             self.task.result()
 
     def missing(self) -> str | None:
@@ -176,6 +203,19 @@ class Client:
             while not self.closed:
                 await self.reading.wait()
                 self._take(await self.subscription.next(IDLE_SECONDS))
+
+    async def _catch_up(self) -> None:
+        subscription = self.subscription
+        try:
+            while not self.closed and (said := await subscription.catch_up()) is not None:
+                self._take(said)
+        except AssertionError as failure:
+            self.failure = self.failure or failure
+        finally:
+            if subscription is self.subscription:
+                self.task = None
+        if self.closed and subscription is self.subscription:
+            self._exit.close()
 
     def _take(self, delivery: Delivery) -> None:
         if isinstance(delivery, Close):
@@ -320,7 +360,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def connected(self, number: int) -> Client | None:
         client = self.client(number)
-        return None if client.closed or client.task.done() else client
+        return None if client.gone else client
 
     def write(self, coroutine) -> None:
         async def attempt() -> None:
@@ -395,7 +435,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(number=which, turns=turns)
     def read_on(self, number: int, turns: int) -> None:
-        self.client(number).reading.set()
+        self.client(number).read_on()
         self.turn(turns)
 
     @rule(number=which, wanted=filters, template=cursors, turns=turns)
@@ -462,6 +502,8 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 1.0, 2.0, 5.0]))
     def time_passes(self, seconds: float) -> None:
         self.loop.run_until_complete(asyncio.sleep(seconds))
+        for client in self.clients:
+            client.beat()
         self.turn(0)
 
     @rule(place=places, middle=st.sampled_from(["round", "replay", "commit"]))
@@ -503,7 +545,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.store.faults.clear()
         self.loop.run_until_complete(self.store.finish_late())
         for client in self.clients:
-            client.reading.set()
+            client.read_on()
             if client.closed:
                 client.reconnect(self.processes[0])
         for _ in range(300):

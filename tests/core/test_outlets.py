@@ -7,7 +7,7 @@ import pytest
 
 from app.core import hub as hub_module
 from app.core.events import EventFilter
-from app.core.messages import Close, Idle
+from app.core.messages import Close
 from app.core.subscription import Subscription
 from tests.core.test_hub import process, publish
 from tests.support.memory import row
@@ -17,51 +17,62 @@ ALL = EventFilter()
 
 
 class Outlet:
-    """Takes `room` writes until it is drained."""
+    """Takes `room` writes until it is drained, and looks after its subscription as a transport does."""
 
     name = "test"
 
-    def __init__(self, room: int = 10**6) -> None:
+    def __init__(self, subscription: Subscription, room: int = 10**6) -> None:
         self.form = self
+        self.subscription = subscription
         self.room = room
         self.left = room
         self.got: list[str] = []
+        self.said: list[object] = []
+        self.said_after: list[int] = []
         self.writes = 0
-        self.emptied = asyncio.Event()
-        self.broken = False
+        self.task: asyncio.Task | None = None
+        subscription.attach(self)
+
+    @property
+    def full(self) -> bool:
+        return self.left < 0
 
     def join(self, events) -> bytes:
         return b"\n".join(event.data for event in events)
 
     def write(self, data: bytes) -> bool:
-        assert self.left >= 0, "it said that it wants no more"
+        assert not self.full, "it said that it wants no more"
         self.got += [orjson.loads(line)["id"] for line in data.split(b"\n")]
         self.writes += 1
         self.left -= 1
-        return self.left >= 0
+        return not self.full
 
-    async def drained(self) -> None:
-        await self.emptied.wait()
-        if self.broken:
-            raise ConnectionResetError
-        self.left = self.room
+    def wake(self) -> None:
+        if self.task is None:
+            self.task = asyncio.create_task(self._catch_up())
+
+    def drain(self) -> None:
+        self.left = self.room = 10**6
+        self.subscription.wake()
+
+    async def _catch_up(self) -> None:
+        while (said := await self.subscription.catch_up()) is not None:
+            self.said.append(said)
+            self.said_after.append(len(self.got))
+            if isinstance(said, Close):
+                return
+        self.task = None
 
 
 def ids(*seqs: int, epoch: str = "one") -> list[str]:
     return [f"{epoch}-{seq}" for seq in seqs]
 
 
-def attached(subscription: Subscription, **settings) -> tuple[Outlet, asyncio.Task]:
-    outlet = Outlet(**settings)
-    subscription.attach(outlet)
-    return outlet, asyncio.create_task(subscription.next())
-
-
 @virtual
-async def test_live_events_do_not_wake_the_reader():
+async def test_who_is_live_costs_no_task():
     here = await process()
     with here.feed.subscribe(ALL, None) as one, here.feed.subscribe(EventFilter(senders=frozenset("z")), None) as two:
-        (first, reader), (second, other) = attached(one), attached(two)
+        first, second = Outlet(one), Outlet(two)
         await settle()
         publish(here, row(1), row(2, sender="z"))
         publish(here, row(4))
@@ -69,8 +80,7 @@ async def test_live_events_do_not_wake_the_reader():
         assert (first.got, first.writes) == (ids(1, 2, 4), 1)
         assert second.got == ids(2)
         assert str(one.position) == str(two.position) == "one-4"
-        assert not reader.done()
-        assert not other.done()
+        assert first.task is second.task is None
 
 
 @virtual
@@ -78,7 +88,7 @@ async def test_a_replay_goes_there_too_then_lives():
     here = await process(ring_events=4)
     publish(here, *(row(seq) for seq in range(1, 12)))
     with here.feed.subscribe(ALL, "one-3") as subscription:
-        outlet, _ = attached(subscription)
+        outlet = Outlet(subscription)
         await settle()
         publish(here, row(12))
         await asyncio.sleep(1)
@@ -89,49 +99,85 @@ async def test_a_replay_goes_there_too_then_lives():
 async def test_a_full_socket_gets_no_more_until_it_has_drained():
     here = await process()
     with here.feed.subscribe(ALL, None) as subscription:
-        outlet, _ = attached(subscription, room=1)
+        outlet = Outlet(subscription, room=1)
         await settle()
         for seq in range(1, 8):
             publish(here, row(seq))
             await settle()
             await asyncio.sleep(0.01)
         assert outlet.got == ids(1, 2)
-        outlet.emptied.set()
+        assert outlet.task is None
+        outlet.drain()
         await settle()
         assert outlet.got == ids(*range(1, 8))
 
 
-@pytest.mark.parametrize("act", ["subscribe", "close"])
 @virtual
-async def test_what_is_said_while_a_socket_is_full_comes_before_further_events(act):
+async def test_an_answer_waits_for_a_full_socket_and_comes_before_further_events():
     here = await process()
     with here.feed.subscribe(ALL, None) as subscription:
-        outlet, reader = attached(subscription, room=0)
-        await settle()
+        outlet = Outlet(subscription, room=0)
         publish(here, row(1))
         await settle()
         publish(here, row(2))
-        if act == "subscribe":
-            subscription.subscribe(ALL, "one-0")
-        else:
-            subscription.close(Close(1000, "bye"))
-        outlet.emptied.set()
+        subscription.subscribe(ALL, "one-0")
         await settle()
-        assert reader.done()
-        assert outlet.got == ids(1)
+        assert (outlet.got, outlet.said) == (ids(1), [])
+        outlet.drain()
+        await settle()
+        assert [said.event for said in outlet.said] == ["subscribed"]
+        assert outlet.got == ids(1, 1, 2)
 
 
 @virtual
-async def test_a_socket_that_breaks_ends_its_reader():
+async def test_a_close_does_not_wait_for_a_full_socket():
     here = await process()
     with here.feed.subscribe(ALL, None) as subscription:
-        outlet, reader = attached(subscription, room=0)
-        await settle()
+        outlet = Outlet(subscription, room=0)
         publish(here, row(1))
-        outlet.broken = True
-        outlet.emptied.set()
-        with pytest.raises(ConnectionError):
-            await reader
+        await settle()
+        publish(here, row(2))
+        subscription.close(Close(1000, "bye"))
+        await settle()
+        assert (outlet.got, outlet.said) == (ids(1), [Close(1000, "bye")])
+
+
+@virtual
+async def test_a_farewell_comes_after_all_that_is_committed():
+    here = await process()
+    with here.feed.subscribe(ALL, None) as subscription:
+        outlet = Outlet(subscription, room=0)
+        publish(here, row(1))
+        await settle()
+        publish(here, row(2))
+        subscription.close(Close(1012, "bye"), catch_up=True)
+        await settle()
+        assert outlet.said == []
+        outlet.drain()
+        await settle()
+        assert (outlet.got, outlet.said) == (ids(1, 2), [Close(1012, "bye")])
+
+
+@virtual
+async def test_who_left_gets_nothing():
+    here = await process()
+    with here.feed.subscribe(ALL, None) as subscription:
+        outlet = Outlet(subscription)
+    publish(here, row(1))
+    await settle()
+    assert outlet.got == []
+    assert not here.hub._live
+
+
+@virtual
+async def test_idle_moves_who_did_not_want_what_came():
+    here = await process()
+    with here.feed.subscribe(EventFilter(senders=frozenset("z")), None) as subscription:
+        Outlet(subscription)
+        publish(here, row(1))
+        await settle()
+        assert (str((idle := subscription.idle()).cursor), idle.moved) == ("one-1", True)
+        assert not subscription.idle().moved
 
 
 @virtual
@@ -139,7 +185,7 @@ async def test_a_batch_is_no_larger_than_the_mark(monkeypatch):
     monkeypatch.setattr(hub_module, "BATCH_BYTES", 1000)
     here = await process(ring_events=100)
     with here.feed.subscribe(ALL, None) as subscription:
-        outlet, _ = attached(subscription)
+        outlet = Outlet(subscription)
         await settle()
         publish(here, *(row(seq, size=300) for seq in range(1, 11)), row(11, size=5000), row(12))
         await asyncio.sleep(1)
@@ -154,11 +200,10 @@ async def test_pages_of_the_same_beginning_are_not_mixed_up():
     outlets = []
     for _ in range(2):
         with here.feed.subscribe(ALL, "one-0") as subscription:
-            outlet, reader = attached(subscription)
+            outlet = Outlet(subscription)
             await settle()
             outlets.append(outlet)
             publish(here, row(here.hub.head + 1))
-            reader.cancel()
     assert [outlet.got for outlet in outlets] == [ids(1), ids(1, 2)]
 
 
@@ -168,16 +213,14 @@ async def test_pages_of_another_history_are_forgotten():
     publish(here, row(1))
     publish(here, row(2))
     with here.feed.subscribe(ALL, "one-1") as subscription:
-        before, reader = attached(subscription)
+        before = Outlet(subscription)
         await settle()
-        reader.cancel()
     here.log.fail_over("two", losing=1)
     here.hub.rebase(await here.log.position())
     publish(here, row(2))
     with here.feed.subscribe(ALL, "two-1") as subscription:
-        after, reader = attached(subscription)
+        after = Outlet(subscription)
         await settle()
-        reader.cancel()
     assert (before.got, after.got) == (ids(2), ids(2, epoch="two"))
 
 
@@ -195,12 +238,12 @@ def test_in_the_middle_of_a_round_what_is_said_comes_before_further_events(monke
         here = await process()
         contexts = [here.feed.subscribe(ALL, None) for _ in range(6)]
         subscriptions = [each.__enter__() for each in contexts]
-        ends = [attached(each) for each in subscriptions]
+        outlets = [Outlet(each) for each in subscriptions]
         await settle()
         publish(here, row(1))
-        while not any(outlet.got for outlet, _ in ends):
+        while not any(outlet.got for outlet in outlets):
             await asyncio.sleep(0)
-        waiting = [at for at, (outlet, _) in enumerate(ends) if not outlet.got]
+        waiting = [at for at, outlet in enumerate(outlets) if not outlet.got]
         assert len(waiting) >= 4
         for at in waiting:
             subscription = subscriptions[at]
@@ -214,16 +257,12 @@ def test_in_the_middle_of_a_round_what_is_said_comes_before_further_events(monke
                 here.outages.begin("rpc", f"slow {at}")
             else:
                 subscription.close(Close(1000, "bye"))
-        await iterations(30)
+        await settle()
         for at in waiting:
-            outlet, reader = ends[at]
-            assert reader.done()
-            assert outlet.got == []
-            if act != "close":
-                following = asyncio.create_task(subscriptions[at].next(1))
-                while not isinstance(await following, Idle):
-                    following = asyncio.create_task(subscriptions[at].next(1))
-                assert outlet.got == (ids(1) if act in {"say", "rewind"} else [])
+            outlet = outlets[at]
+            assert outlet.said
+            assert outlet.said_after[0] == 0
+            assert outlet.got == (ids(1) if act in {"say", "rewind"} else [])
         for each in contexts:
             each.__exit__(None, None, None)
 
@@ -235,15 +274,15 @@ def test_who_joins_in_the_middle_of_a_round_gets_nothing_twice(monkeypatch):
         here = await process()
         contexts = [here.feed.subscribe(ALL, None) for _ in range(12)]
         subscriptions = [each.__enter__() for each in contexts]
-        ends = [attached(each) for each in subscriptions[:6]]
+        outlets = [Outlet(each) for each in subscriptions[:6]]
         await settle()
         publish(here, row(1))
         await iterations(3)
-        ends += [attached(each) for each in subscriptions[6:]]
+        outlets += [Outlet(each) for each in subscriptions[6:]]
         await iterations(2)
         publish(here, row(2))
         await asyncio.sleep(1)
-        assert all(outlet.got == ids(1, 2) for outlet, _ in ends)
+        assert all(outlet.got == ids(1, 2) for outlet in outlets)
         for each in contexts:
             each.__exit__(None, None, None)
 

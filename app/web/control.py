@@ -1,0 +1,59 @@
+"""What a WebSocket client says: its control messages, and the limits it must keep."""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from app.core import messages
+from app.core.errors import InvalidInput
+from app.core.messages import Close
+from app.core.subscription import Subscription
+from app.web import wire
+from app.web.services import WebSettings
+
+
+class Control:
+    """Takes a client's messages, and says when there were too many, or one that may not be."""
+
+    __slots__ = ("_recent", "_settings", "_subscription")
+
+    def __init__(self, subscription: Subscription, settings: WebSettings) -> None:
+        """Act on this subscription."""
+        self._subscription = subscription
+        self._settings = settings
+        self._recent: deque[float] = deque(maxlen=settings.message_rate_limit)
+
+    def take(self, message: Any) -> Close | None:
+        """Act on a message; return how to close if it breaks a limit."""
+        settings, recent = self._settings, self._recent
+        now = asyncio.get_running_loop().time()
+        crowded = len(recent) == recent.maxlen and now - recent[0] < settings.message_rate_window
+        recent.append(now)
+        if not isinstance(message, str):  # Quart gives an empty binary message as None
+            return Close(wire.UNSUPPORTED_DATA, "binary messages are not accepted")
+        if len(message.encode()) > settings.max_message_bytes:
+            return self.too_big()
+        if crowded:
+            return Close(wire.POLICY_VIOLATION, "too many messages")
+        self._act(message)
+        return None
+
+    def too_big(self) -> Close:
+        """Return how to close after a message over the limit."""
+        return Close(wire.MESSAGE_TOO_BIG, f"message over {self._settings.max_message_bytes} bytes")
+
+    def _act(self, text: str) -> None:
+        subscription = self._subscription
+        try:
+            message = wire.parse_control(text)
+            kind = message["type"]
+            if kind == "subscribe":
+                subscription.subscribe(wire.control_filter(message), wire.control_cursor(message))
+            elif kind == "unsubscribe":
+                subscription.unsubscribe()
+            elif kind == "ping":
+                subscription.say(messages.pong())
+            else:
+                subscription.say(messages.error("unknown-type", "type: must be subscribe, unsubscribe or ping"))
+        except InvalidInput as error:
+            subscription.say(messages.error("invalid-message", str(error)))
