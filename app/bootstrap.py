@@ -55,7 +55,7 @@ class Application:
             await asyncio.sleep(0.01)
 
     def _wire(self, settings: Settings, hashes: frozenset[str]) -> Services:
-        hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes)
+        hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, tick=settings.flush_interval)
         log = SqlEventLog(self.database, self.dialect)
         outages = Outages(hub)
         relay = Relay(hub, log, outages, poll_seconds=settings.poll_interval)

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     retry_ms: int = Field(1000, ge=1, description="milliseconds after which a client should come back; jittered")
     ring_events: int = Field(10_000, ge=1, description="newest events kept in memory")
     ring_bytes: int = Field(33_554_432, ge=65_536, description="bytes of JSON kept in memory")
+    flush_interval: float = Field(
+        0.001, ge=0, le=1, description="seconds between two rounds of delivery under load; more joins more events"
+    )
     replay_concurrency: int = Field(4, ge=1, description="replays that read the database at once")
     retention_seconds: float = Field(604_800, ge=0, le=3_000_000_000, description="events younger than this are kept")
     retention_events: int = Field(1_000_000, ge=1, description="this many newest events are kept, however old")

@@ -17,12 +17,13 @@ FRAMES_PER_SECOND: Final = 200
 class Incoming:
     """A client's side of a WebSocket. `paused_for` is how long to leave the rest in the kernel, in seconds."""
 
-    __slots__ = ("_control", "_frames", "_protocol", "_second", "_size", "_text", "max_bytes", "paused_for")
+    __slots__ = ("_broken", "_control", "_frames", "_protocol", "_second", "_size", "_text", "max_bytes", "paused_for")
 
     def __init__(self, control: Control, max_bytes: int) -> None:
         """`max_bytes`: of a message, in UTF-8."""
         self._protocol = Connection(ConnectionType.SERVER)
         self._control = control
+        self._broken = False
         self._text = ""
         self._size = 0
         self._frames = 0
@@ -32,12 +33,13 @@ class Incoming:
 
     @property
     def answered(self) -> bool:
-        """Whether both sides have sent a close frame."""
+        """Whether the client has sent a close frame."""
         return self._protocol.state in (ConnectionState.CLOSED, ConnectionState.REMOTE_CLOSING)
 
     def feed(self, data: bytes) -> None:
-        """Take bytes."""
-        self._protocol.receive_data(data)
+        """Take bytes. Those that follow a breach of the protocol mean nothing."""
+        if not self._broken:
+            self._protocol.receive_data(data)
 
     def close_frame(self, code: int, reason: str | None) -> bytes:
         """Return a close frame: ours, or the answer to the client's."""
@@ -49,8 +51,9 @@ class Incoming:
         Ends early when there were too many frames this second; call it again after `paused_for` seconds.
         """
         self.paused_for = 0.0
-        for event in self._protocol.events():
+        for event in () if self._broken else self._protocol.events():
             if isinstance(event, CloseConnection):
+                self._broken = not self.answered
                 yield event
                 return
             if self._protocol.state is ConnectionState.OPEN:
@@ -58,7 +61,7 @@ class Incoming:
                     yield self._protocol.send(event.response())
                 elif isinstance(event, Message) and (close := self._take(event)):
                     yield close
-            if self._crowded():
+            if getattr(event, "frame_finished", True) and self._crowded():
                 return
 
     def _crowded(self) -> bool:
