@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 BATCH_BYTES: Final = 64 * 1024
 """Events that are written to a socket at once are at most this, or one event: the mark of its write buffer."""
 
-_SLICE_SECONDS: Final = 0.0004
+_SLICE_SECONDS: Final = 0.0002
 """Sockets are written for so long before other work of the loop gets its turn: a request takes some 30 turns."""
 
-_SLICE_CHECK: Final = 8
+_SLICE_CHECK: Final = 4
 """Sockets between two looks at the clock."""
 
 _CACHED_PAGES: Final = 64

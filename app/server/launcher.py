@@ -25,6 +25,10 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _STRAGGLER_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.02
 
+_ACCEPTS: Final = 16
+"""Connections that are accepted in one turn of the loop, though more may wait: the rest of a reconnect storm stays in
+the kernel's queue, so that who is connected is served meanwhile. asyncio would take as many as the queue holds."""
+
 _logger = structlog.stdlib.get_logger(__name__)
 
 
@@ -54,13 +58,17 @@ async def launch(app: ASGIFramework, drain: Drain, settings: Limits, announce: C
     config = _config(settings)
     connections = install()
     sockets = _open_sockets(config, settings)
+    queue, config.backlog = config.backlog, _ACCEPTS
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in _SIGNALS:
         loop.add_signal_handler(name, stop.set)
 
     async def until_drained() -> None:
-        port = (sockets.secure_sockets + sockets.insecure_sockets)[0].getsockname()[1]
+        listening = sockets.secure_sockets + sockets.insecure_sockets
+        for each in listening:
+            each.listen(queue)
+        port = listening[0].getsockname()[1]
         _logger.info("listening", host=settings.host, port=port)
         announce(port)
         _calm_collector()
@@ -113,7 +121,7 @@ def _calm_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(20_000, 10, 1000)
 
 
 def _die_after(seconds: float) -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 _LONGEST_TICK: Final = 1.0
 _TICKS: Final = 10
-_LOOKS: Final = 6
+_LOOKS: Final = 3
 """Looks at a socket's progress within the write deadline; each is a system call."""
 
 

@@ -55,9 +55,13 @@ class Server:
             done = run_app("migrate", cwd=cwd, python=python, **self.settings)
             assert done.returncode == 0, done.stderr
 
+    @property
+    def command(self) -> list[str]:
+        return [self.python, "-m", "app"]
+
     def start(self) -> "Server":
         self.process = subprocess.Popen(
-            [self.python, "-m", "app"],
+            self.command,
             cwd=self.cwd,
             env=environment(self.settings),
             stdout=subprocess.PIPE,
@@ -141,13 +145,13 @@ def until(condition, seconds: float = 10, pause: float = 0.01):
     return value
 
 
-class PlainServer(Server):
-    """The same app under Hypercorn's own command: a server that knows nothing of us, so plain ASGI `send`."""
+class QuietServer(Server):
+    """One whose log nobody reads: a reader that is slow would hold it up."""
 
-    def start(self) -> "PlainServer":
+    def start(self) -> "QuietServer":
         self.port = self.settings["port"] = int(self.settings["port"]) or free_port()
         self.process = subprocess.Popen(
-            [self.python, "-m", "hypercorn", "-b", f"127.0.0.1:{self.port}", "app.bootstrap:create_app()"],
+            self.command,
             cwd=self.cwd,
             env=environment(self.settings),
             stdout=subprocess.DEVNULL,
@@ -159,6 +163,18 @@ class PlainServer(Server):
     def _answers(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def wait(self, seconds: float = 35) -> int:
+        assert self.process
+        return self.process.wait(seconds)
+
+
+class PlainServer(QuietServer):
+    """The same app under Hypercorn's own command: a server that knows nothing of us, so plain ASGI `send`."""
+
+    @property
+    def command(self) -> list[str]:
+        return [self.python, "-m", "hypercorn", "-b", f"127.0.0.1:{self.port}", "app.bootstrap:create_app()"]
 
     def stop(self) -> int:
         """Hypercorn's own shutdown waits for nobody of ours."""
