@@ -425,7 +425,7 @@ async def test_a_reconnect_storm_reads_the_database_a_few_at_a_time():
     here = Process(MemoryStore(log), ring_bytes=1)
     await here.relay.prime(0)
     here.log.reads.clear()
-    subscriptions = [Subscription(here.hub, log, here.feed._replays, ALL) for _ in range(50)]
+    subscriptions = [Subscription(here.hub, log, here.feed._replays, ALL, here.relay.nudge) for _ in range(50)]
     log.open.clear()
     for each in subscriptions:
         each.start("one-0")
