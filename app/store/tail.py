@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncpg
 import structlog
@@ -15,9 +15,6 @@ _PING_SECONDS: Final = 1.0
 _CLOSE_SECONDS: Final = 0.5
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
-
-if TYPE_CHECKING:
-    Connect = Callable[[], Awaitable[asyncpg.Connection[asyncpg.Record]]]
 
 _logger = structlog.stdlib.get_logger(__name__)
 
@@ -30,7 +27,9 @@ class NotifyTail:
     nudge away.
     """
 
-    def __init__(self, connect: "Connect", *, channel: str, own: str) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]], *, channel: str, own: str
+    ) -> None:
         """`own`: the payload of this process's notifications. Statements on the connection must have a time limit."""
         self._connect = connect
         self._channel = channel
@@ -55,7 +54,7 @@ class NotifyTail:
         connection = await self._connect()
         lost = asyncio.Event()
 
-        def heard(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+        def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
             if payload != self._own:
                 follower.nudge()
 
