@@ -4,6 +4,7 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -71,12 +72,8 @@ class PostgreSQL:
 
     def tail(self) -> Tail:
         """Return what hears of other processes' appends, on a connection beside the pool."""
-
-        async def connect() -> asyncpg.Connection[asyncpg.Record]:
-            return await asyncpg.connect(
-                self._plain_url, **self._options(command_timeout=min(self._timeout, _TAIL_SECONDS))
-            )
-
+        options = self._options(command_timeout=min(self._timeout, _TAIL_SECONDS))
+        connect = partial(asyncpg.connect, self._plain_url, **options)
         return NotifyTail(connect, channel=_CHANNEL, own=self._own)
 
     @property
