@@ -16,11 +16,12 @@ from tests.support.feeds import follow
 from tests.support.hopper import FLAWLESS, Hopper, judge
 from tests.support.postgres import Cluster, find_binaries
 from tests.support.proxy import Proxy
-from tests.support.server import KEY, Server
+from tests.support.server import KEY, Server, run_app
 
 pytestmark = pytest.mark.postgresql
 EVENTS = 100_000
-BATCH = 250
+BATCH = 500
+LISTEN = b'LISTEN "fluxora"'
 LOSE_NOTIFICATIONS = """
     CREATE OR REPLACE FUNCTION public.pg_notify(text, text) RETURNS void LANGUAGE sql AS
     $$ SELECT CASE WHEN random() < {kept} THEN pg_catalog.pg_notify($1, $2) END $$
@@ -42,12 +43,13 @@ def own_cluster():
 def start(own_cluster, tmp_path):
     """Starts processes on one database, at once; a port instead of None is a way to it through a proxy."""
     url = own_cluster.create_database("feed")
+    assert run_app("migrate", cwd=tmp_path, database_url=url).returncode == 0
     made: list[Server] = []
 
     async def start(*ports: int | None, **settings: object) -> list[Server]:
         for port in ports:
             own = {"database_url": url.replace(str(own_cluster.port), str(port or own_cluster.port)), **settings}
-            made.append(Server(tmp_path, migrate=not made, **{"database_timeout": 3, **own}))
+            made.append(Server(tmp_path, migrate=False, **{"database_timeout": 3, **own}))
         with ThreadPoolExecutor(len(ports)) as pool:
             loop = asyncio.get_running_loop()
             return await asyncio.gather(*(loop.run_in_executor(pool, each.start) for each in made[-len(ports) :]))
@@ -126,7 +128,8 @@ async def test_every_fault_while_a_hundred_thousand_events_go_by(own_cluster, st
         following = [asyncio.create_task(hopper.run()) for hopper in hoppers]
         async with Indexers(servers, 8) as indexers:
             await terminate_backends(own_cluster, 15)
-            assert proxy.cut(b"LISTEN") == 1
+            while not proxy.cut(LISTEN):
+                await asyncio.sleep(0.05)
             victim = servers[3]
             await asyncio.to_thread(victim.kill)
             await asyncio.sleep(0.5)
@@ -212,7 +215,7 @@ async def test_a_connection_that_was_cut_without_a_word_is_found_out_within_seco
         async with follow(through, "websocket") as client, api_of(direct) as api:
             await api.post("/api/streams", json=new_stream())
             await client.count(1, seconds=1)
-            assert proxy.cut(b"LISTEN") == 1
+            assert proxy.cut(LISTEN) == 1
             await api.post("/api/streams", json=new_stream())
             assert await logged(through, "tail_listens", 2, 10) < 7
             await client.count(2, seconds=1)
