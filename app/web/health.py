@@ -51,8 +51,7 @@ async def live() -> Response:
 async def ready() -> Response:
     """Say whether requests should be sent here: not while shutting down, without a database, or far behind the log."""
     running = services()
-    level = running.relay.lag.seconds <= running.settings.max_log_lag
-    fit = level and not running.draining and DATABASE not in running.outages
+    fit = not (running.draining or _lags(running) or DATABASE in running.outages)
     return _json(HTTPStatus.OK if fit else HTTPStatus.SERVICE_UNAVAILABLE, {"status": _status(running)})
 
 
@@ -72,7 +71,11 @@ def _answer(running: Services, **members: Any) -> Response:
 def _status(running: Services) -> str:
     if running.draining:
         return "shutting_down"
-    return "degraded" if any(running.outages) else "ok"
+    return "degraded" if any(running.outages) or _lags(running) else "ok"
+
+
+def _lags(running: Services) -> bool:
+    return running.relay.lag.seconds > running.settings.max_log_lag
 
 
 def _json(status: int, document: dict[str, Any]) -> Response:

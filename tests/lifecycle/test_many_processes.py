@@ -315,3 +315,28 @@ async def same_streams_in_opposite_order(first: httpx.AsyncClient, second: httpx
         ]
         for answer in await asyncio.gather(*answers):
             assert (answer.status_code, answer.json()["accepted"]) == (200, 40), answer.text
+
+
+async def test_a_process_that_lags_is_not_ready_until_it_has_caught_up(own_cluster, start):
+    one, other = await start(None, None, max_log_lag=0.5)
+    connection = await asyncpg.connect(str(one.settings["database_url"]))
+    async with api_of(one) as api, follow(one, "sse") as client:
+        assert (await api.get("/health/ready")).status_code == 200
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE log_state IN ACCESS EXCLUSIVE MODE")
+            while (await api.get("/health/ready")).status_code == 200:
+                await asyncio.sleep(0.05)
+            health = (await api.get("/health")).json()
+            assert (health["status"], health["outages"]) == ("degraded", [])
+            assert health["log"]["lagSeconds"] > 0.5
+            metrics = (await api.get("/metrics")).text
+            assert float(metrics.partition("\nfluxora_log_lag_seconds ")[2].split()[0]) > 0.5
+        async with api_of(other) as other_api:
+            await other_api.post("/api/streams", json=new_stream())
+        [event] = await client.count(1)
+        while (await api.get("/health/ready")).status_code == 503:
+            await asyncio.sleep(0.05)
+        log = (await api.get("/health")).json()["log"]
+        assert (log["committed"], log["head"], log["lagEvents"]) == (event["id"], event["id"], 0)
+        assert log["lagSeconds"] <= 0.5
+    await connection.close()
