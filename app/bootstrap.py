@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from quart import Quart
@@ -66,7 +67,7 @@ class Application:
             store=self.store,
             relay=relay,
             outages=outages,
-            feed=Feed(hub, log, outages, replay_concurrency=settings.replay_concurrency),
+            feed=Feed(hub, log, outages, nudge=relay.nudge, replay_concurrency=settings.replay_concurrency),
             streams=StreamService(self.store, relay, timeout=settings.database_timeout * 1.5),
             guard=Guard(
                 max_connections=settings.max_connections,
@@ -93,7 +94,9 @@ class Application:
         )
         async with opened(self.database):
             await services.relay.prime(settings.ring_events)
-            async with _background(services.relay.run, services.liveness.run, retention.run):
+            tail = self.dialect.tail()
+            tails = [partial(tail.run, services.relay)] if tail else []
+            async with _background(services.relay.run, services.liveness.run, retention.run, *tails):
                 yield
 
 

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     retention_events: int = Field(1_000_000, ge=1, description="this many newest events are kept, however old")
     prune_interval: Seconds = Field(60, description="seconds between two rounds of pruning")
     poll_interval: Seconds = Field(1, description="seconds between two looks at the log, which also test the database")
+    max_log_lag: Seconds = Field(
+        10, description="seconds that the feed may be behind the log; more turns `/health/ready` 503"
+    )
     shutdown_timeout: Seconds = Field(
         25, gt=1, description="seconds from SIGTERM to the end, at most (Heroku kills at 30)"
     )

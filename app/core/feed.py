@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -26,11 +26,14 @@ def jittered(retry_ms: int) -> int:
 class Feed:
     """Gives out subscriptions to one hub and one log."""
 
-    def __init__(self, hub: Hub, log: EventLog, outages: Outages, *, replay_concurrency: int) -> None:
-        """`replay_concurrency` caps how many replays read the database at once, whatever a reconnect storm asks."""
+    def __init__(
+        self, hub: Hub, log: EventLog, outages: Outages, *, nudge: Callable[[], None], replay_concurrency: int
+    ) -> None:
+        """`nudge`: the relay's. `replay_concurrency` caps how many replays read the database at once in a storm."""
         self._hub = hub
         self._log = log
         self._outages = outages
+        self._nudge = nudge
         self._replays = asyncio.Semaphore(replay_concurrency)
 
     @contextmanager
@@ -44,7 +47,7 @@ class Feed:
 
     def open(self, wanted: EventFilter, cursor: str | None) -> Subscription:
         """Open a subscription at `cursor`, or at the head; it learns at once of what is out of order."""
-        subscription = Subscription(self._hub, self._log, self._replays, wanted)
+        subscription = Subscription(self._hub, self._log, self._replays, wanted, self._nudge)
         if cursor is not None:
             subscription.start(cursor)
         for outage in self._outages:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +51,7 @@ class Hub:
         self._tick = tick
         self._ring = self._new_ring(0)
         self._live: defaultdict[FilterKey, set[Subscription]] = defaultdict(set)
+        self._ahead: set[Subscription] = set()
         self._round: _Round | None = None
         self._due = False
         self._next_round = 0.0
@@ -91,6 +93,9 @@ class Hub:
             return
         self._ring.extend(events)
         self.published += len(events)
+        for subscription in self._ahead:
+            if subscription.position.seq <= self.head:
+                subscription.wake()
         self._schedule()
 
     def announce(self, message: ServiceMessage) -> None:
@@ -122,6 +127,15 @@ class Hub:
         """Make a subscription live: it has everything up to `flushed`."""
         for key in keys:
             self._live[key].add(subscription)
+
+    @contextmanager
+    def awaited_by(self, subscription: "Subscription") -> Iterator[None]:
+        """Wake a subscription whose cursor is ahead of the head as soon as the head is there."""
+        self._ahead.add(subscription)
+        try:
+            yield
+        finally:
+            self._ahead.discard(subscription)
 
     def leave(self, subscription: "Subscription", keys: Iterable[FilterKey]) -> None:
         """Make it not live any more."""

@@ -93,6 +93,30 @@ class EventLog(Protocol):
         """
 
 
+class Follower(Protocol):
+    """What a tail tells of commits; the relay is one. Both methods return at once and never raise."""
+
+    def nudge(self) -> None:
+        """Look at the log now: something may have been committed."""
+
+    def offer(self, appended: Appended) -> None:
+        """Take events of this log, and the position they follow: every event between it and the last of them.
+
+        May be called with the same events again, or with some left out before them: the log fills gaps.
+        """
+
+
+class Tail(Protocol):
+    """Tells of other processes' commits sooner than looking at the log every now and then would.
+
+    It need not be reliable: what it does not tell is found by the next look, so it decides on latency, never on events.
+    One that only knows *that* something happened nudges; one that carries the events offers them, in the log's order.
+    """
+
+    async def run(self, follower: Follower) -> None:
+        """Tell the follower, until cancelled; mend whatever breaks, and nudge after each mending."""
+
+
 class UnitOfWork(Protocol):
     """One transaction: rows first, then last the events."""
 

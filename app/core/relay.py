@@ -3,29 +3,39 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from app.core.errors import CursorExpired, Unavailable
-from app.core.events import Event, EventFilter
+from app.core.events import Cursor, Event, EventFilter
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.ports import Appended, EventLog
 
 DATABASE: Final = "database"
 _PAGE: Final = 1000
+_RETRY_SECONDS: Final = 1.0
 
 _logger = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the hub is behind what is known of the log: ids (some may be holes), and for how many seconds."""
+
+    events: int
+    seconds: float
 
 
 class Relay:
     """Publishes what is committed, in commit order, none left out.
 
-    A writer holds the relay's turn over append and commit, then hands its events over directly. Whatever breaks that
-    straight way (a commit whose outcome is unknown, a database that another process writes to as well) is found by
-    comparing positions, and mended by reading the log from the hub's head.
+    There are two ways. What is committed here, or brought by a tail, says which position it follows, and is published
+    at once if the hub is there. In every other case somebody nudges, and the relay reads the log from the hub's head.
+    Both ways check the hub's position in the same breath as they publish, so neither can overtake the other.
     """
 
     def __init__(self, hub: Hub, log: EventLog, outages: Outages, *, poll_seconds: float) -> None:
@@ -34,15 +44,32 @@ class Relay:
         self._log = log
         self._outages = outages
         self._poll_seconds = poll_seconds
-        self._lock = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._nudged = asyncio.Event()
-        self._doubtful = False
+        self._nudged_at: float | None = None
+        self._looking_since: float | None = None
+        self._committed = hub.cursor
         self.latency_ms: float | None = None
+
+    @property
+    def committed(self) -> Cursor:
+        """The newest position of the log that is known here, published or not."""
+        known, published = self._committed, self._hub.cursor
+        return known if known.epoch != published.epoch else max(known, published, key=lambda cursor: cursor.seq)
+
+    @property
+    def lag(self) -> Lag:
+        """How far the hub is behind. Costs nothing: it is what the looks at the log found, and how long they take."""
+        committed = self.committed
+        events = committed.seq - self._hub.head if committed.epoch == self._hub.epoch else 0
+        since = self._nudged_at if self._looking_since is None else self._looking_since
+        return Lag(events, 0.0 if since is None else _now() - since)
 
     async def prime(self, recent: int) -> None:
         """Start the hub at the log's head, with the newest `recent` events in its ring."""
         position = await self._log.position()
         self._hub.rebase(position)
+        self._committed = self._hub.cursor
         start = max(position.floor, position.head - recent)
         events: list[Event] = []
         while start < position.head:
@@ -59,72 +86,96 @@ class Relay:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Hold over append, commit and hand-over: the database's own lock alone does not order the publications."""
-        async with self._lock:
+        async with self._turn:
             try:
                 yield
             except BaseException:
-                self._doubtful = True
-                self._nudged.set()
+                # It may be committed all the same.
+                self.nudge()
                 raise
 
-    async def hand_over(self, appended: Appended) -> None:
-        """Publish what was just committed; the caller holds the turn."""
-        if not self._doubtful and appended.after == self._hub.cursor:
+    def hand_over(self, appended: Appended) -> None:
+        """Publish what was just committed here; the caller holds the turn. It waits for nothing."""
+        if appended.after == self._hub.cursor:
             self._hub.publish(appended.events)
+        else:
+            self._committed = Cursor(appended.after.epoch, appended.events[-1].seq)
+            self.nudge()
+
+    def offer(self, appended: Appended) -> None:
+        """Take what a tail brings: pass over what the hub has, publish what follows, and look where there is a gap."""
+        hub, after = self._hub, appended.after
+        if after.epoch != hub.epoch or after.seq > hub.head:
+            self.nudge()
             return
-        try:
-            await self._synchronise()
-        except Unavailable:
-            self._doubtful = True
+        hub.publish([event for event in appended.events if event.seq > hub.head])
+
+    def nudge(self) -> None:
+        """Look at the log now; many nudges before the look are one."""
+        if not self._nudged.is_set():
+            self._nudged_at = _now()
             self._nudged.set()
 
     async def run(self) -> None:
         """Look at the log again and again; tell when it cannot be reached, and when it can again."""
         while True:
-            await self._look()
-            try:
+            if not await self._look():
+                await asyncio.sleep(min(self._poll_seconds, _RETRY_SECONDS))
+                continue
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
                     await self._nudged.wait()
-            except TimeoutError:
-                pass
-            self._nudged.clear()
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Look once; tells whether the log could be read."""
+        if self._looking_since is None:
+            self._looking_since = _now() if self._nudged_at is None else self._nudged_at
+        # Before reading: what is committed after the read began nudges again.
+        self._nudged.clear()
+        self._nudged_at = None
         try:
-            async with self._lock:
-                await self._synchronise()
+            level = await self._synchronise()
         except Unavailable as error:
             self.latency_ms = None
             if self._outages.begin(DATABASE, str(error)):
                 _logger.warning("database_unreachable", reason=str(error))
-            await asyncio.sleep(min(self._poll_seconds, 1.0))
+            return False
         except Exception:
             self.latency_ms = None
             if self._outages.begin(DATABASE, "the log cannot be read"):
                 _logger.exception("relay_failed")
-            await asyncio.sleep(min(self._poll_seconds, 1.0))
-        else:
-            if self._outages.end(DATABASE, "the database can be reached again"):
-                _logger.warning("database_recovered")
+            return False
+        if level:
+            self._looking_since = None
+        if self._outages.end(DATABASE, "the database can be reached again"):
+            _logger.warning("database_recovered")
+        return True
 
-    async def _synchronise(self) -> None:
-        """Publish all that is committed after the hub's head."""
-        hub = self._hub
+    async def _synchronise(self) -> bool:
+        """Publish all that is committed after the hub's head; tells whether the hub is as far as the log was."""
+        hub, before = self._hub, self._hub.cursor
         begun = time.perf_counter()
         position = await self._log.position()
         self.latency_ms = round((time.perf_counter() - begun) * 1000, 2)
-        if position.epoch != hub.epoch or position.head < hub.head:
+        self._committed = position.at(position.head)
+        if position.epoch != hub.epoch or (position.head < before.seq and hub.cursor == before):
             hub.rebase(position)
         while hub.head < position.head:
+            here = hub.cursor
             try:
-                page = await self._log.read(hub.cursor, position.head, EventFilter(), _PAGE)
+                page = await self._log.read(here, position.head, EventFilter(), _PAGE)
             except CursorExpired:
-                hub.rebase(position)
-                break
+                if hub.cursor == here:
+                    hub.rebase(position)
+                continue
             if not page:
                 # The log was replaced since its position was read: the next look sees which it is now.
-                self._doubtful = True
-                return
-            hub.publish(page)
+                return False
+            if hub.cursor == here:
+                hub.publish(page)
             await asyncio.sleep(0)
-        self._doubtful = False
+        return True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -186,7 +186,7 @@ class StreamService:
             async with self._relay.turn():
                 appended = await unit.append(drafts)
                 await unit.commit()
-                await self._relay.hand_over(appended)
+                self._relay.hand_over(appended)
             return result, appended.events
 
 

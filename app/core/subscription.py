@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.core import messages
@@ -42,6 +42,7 @@ class Subscription:
         "_joined",
         "_keys",
         "_log",
+        "_nudge",
         "_outlet",
         "_paused",
         "_replays",
@@ -52,9 +53,12 @@ class Subscription:
         "wanted",
     )
 
-    def __init__(self, hub: Hub, log: EventLog, replays: asyncio.Semaphore, wanted: EventFilter) -> None:
-        """Start live at the hub's head; `start` rewinds."""
+    def __init__(
+        self, hub: Hub, log: EventLog, replays: asyncio.Semaphore, wanted: EventFilter, nudge: Callable[[], None]
+    ) -> None:
+        """Start live at the hub's head; `start` rewinds. `nudge` has the hub brought up to the log."""
         self.wanted = wanted
+        self._nudge = nudge
         self._hub = hub
         self._log = log
         self._replays = replays
@@ -250,15 +254,20 @@ class Subscription:
         if self._close:
             return
         changes = self._changes
+        self._nudge()
         try:
-            position = await self._log.position()
+            async with self._replays:
+                if changes != self._changes or self._seq <= self._hub.head:
+                    return
+                position = await self._log.position()
         except Unavailable:
             await self._wait(_RETRY_SECONDS)
             return
         if changes == self._changes and self._seq > position.head:
             self._expired = "future"
         elif self._seq > self._hub.head:
-            await self._wait(_RETRY_SECONDS)
+            with self._hub.awaited_by(self):
+                await self._wait(_RETRY_SECONDS)
 
     def _take(self, events: Sequence[Event], *, upto: int) -> list[Event]:
         """Choose a page from events that follow the cursor, and move the cursor past what was looked at."""

@@ -13,6 +13,7 @@ from sqlalchemy import Column, FromClause
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.errors import Unavailable, WriteCollision
+from app.core.ports import Tail
 
 UNREACHABLE = "the database cannot be reached"
 
@@ -38,6 +39,9 @@ class Dialect(Protocol):
     def connect(self) -> Database:
         """Return a database that is not connected yet."""
 
+    def tail(self) -> Tail | None:
+        """Return what tells of other processes' appends; None where only looking does."""
+
     def transaction(self, connection: Connection) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction; leaving it without commit rolls back."""
 
@@ -48,7 +52,10 @@ class Dialect(Protocol):
         """Return texts as a set for IN: one parameter, however many."""
 
     async def lock_log(self, connection: Connection) -> None:
-        """Let no other transaction append until this one ends; a statement of its own, before ids are drawn."""
+        """Let no other transaction append until this one ends; a statement of its own, before ids are drawn.
+
+        Its commit tells the tails of other processes.
+        """
 
     async def history(self, connection: Connection) -> str:
         """Return what, beside the token, tells this history of the log from another one."""

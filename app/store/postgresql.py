@@ -1,10 +1,13 @@
 """PostgreSQL, through asyncpg."""
 
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
+import asyncpg
 import orjson
 from asyncpg.transaction import Transaction
 from databases import Database
@@ -12,10 +15,16 @@ from databases.core import Connection
 from sqlalchemy import JSON, URL, Column, FromClause, Text, bindparam, cast, column, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from app.core.ports import Tail
 from app.store.dialect import storable
+from app.store.tail import NotifyTail
 
 _APPEND_LOCK: Final = 0x466C7578
 """Key of the advisory lock that orders appends: `Flux`."""
+
+_CHANNEL: Final = "fluxora"
+_TAIL_SECONDS: Final = 3.0
+"""What a statement on the tail's connection may take: it sends none but tiny ones."""
 
 _READERS: Final = 4
 """Pool connections that writers leave for reads."""
@@ -52,25 +61,38 @@ class PostgreSQL:
         self._url = url
         self._pool_size = pool_size
         self._timeout = timeout
+        self._own = secrets.token_hex(4)
         self.concurrent_writers = max(1, pool_size - _READERS)
 
     def connect(self) -> Database:
         """Return a database with a pool that gives up on a silent server."""
-        milliseconds = str(int(self._timeout * 1000))
         return Database(
-            self._url.set(drivername="postgresql", query={}).render_as_string(hide_password=False),
-            min_size=1,
-            max_size=self._pool_size,
-            timeout=self._timeout,
-            command_timeout=self._timeout,
-            server_settings={
+            self._plain_url, min_size=1, max_size=self._pool_size, **self._options(command_timeout=self._timeout)
+        )
+
+    def tail(self) -> Tail:
+        """Return what hears of other processes' appends, on a connection beside the pool."""
+        options = self._options(command_timeout=min(self._timeout, _TAIL_SECONDS))
+        connect = partial(asyncpg.connect, self._plain_url, **options)
+        return NotifyTail(connect, channel=_CHANNEL, own=self._own)
+
+    @property
+    def _plain_url(self) -> str:
+        return self._url.set(drivername="postgresql", query={}).render_as_string(hide_password=False)
+
+    def _options(self, *, command_timeout: float) -> dict[str, Any]:
+        milliseconds = str(int(self._timeout * 1000))
+        return {
+            "timeout": self._timeout,
+            "command_timeout": command_timeout,
+            "server_settings": {
                 "application_name": "fluxora-streams",
                 # A client that hangs after its append would hold everybody's appends up.
                 "idle_in_transaction_session_timeout": milliseconds,
                 "lock_timeout": milliseconds,
             },
             **tls_options(self._url),
-        )
+        }
 
     @asynccontextmanager
     async def transaction(self, connection: Connection) -> AsyncIterator[Transaction]:
@@ -94,8 +116,12 @@ class PostgreSQL:
         return select(func.json_array_elements_text(_json(document)).column_valued("given")).scalar_subquery()
 
     async def lock_log(self, connection: Connection) -> None:
-        """Take the log's advisory lock; commit and rollback give it back."""
-        await connection.raw_connection.execute(f"SELECT pg_advisory_xact_lock({_APPEND_LOCK})")
+        """Take the log's advisory lock, and have the commit notify the other processes: one statement for both.
+
+        Commit and rollback give the lock back; only a commit notifies.
+        """
+        statement = f"SELECT pg_advisory_xact_lock({_APPEND_LOCK}), pg_notify('{_CHANNEL}', '{self._own}')"
+        await connection.raw_connection.execute(statement)
 
     async def history(self, connection: Connection) -> str:
         """Return cluster, timeline, database and table: a failover, a restore or a copy changes one of them.

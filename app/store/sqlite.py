@@ -103,6 +103,9 @@ class SQLite:
         """Return a database on the file."""
         return _Database("sqlite:///", path=self._path, timeout=self._timeout)
 
+    def tail(self) -> None:
+        """Return nothing: a file tells nobody that it was written to."""
+
     @asynccontextmanager
     async def transaction(self, connection: Connection) -> AsyncIterator[_Transaction]:
         """Open a transaction that writes from the start: a deferred one that has read fails when it meets another."""

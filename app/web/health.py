@@ -19,8 +19,9 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/health")
 async def health() -> Response:
-    """Return status, live connection counts, the log's head and the database's latency."""
+    """Return status, live connection counts, how far log and feed are, and the database's latency."""
     running = services()
+    lag = running.relay.lag
     outages = [{key: value for key, value in asdict(each).items() if key != "message"} for each in running.outages]
     return _answer(
         running,
@@ -28,7 +29,13 @@ async def health() -> Response:
         version=__version__,
         wsConnections=running.guard.by_transport["websocket"],
         sseConnections=running.guard.by_transport["sse"],
-        log={"epoch": running.hub.epoch, "head": str(running.hub.cursor)},
+        log={
+            "epoch": running.hub.epoch,
+            "head": str(running.hub.cursor),
+            "committed": str(running.relay.committed),
+            "lagEvents": lag.events,
+            "lagSeconds": round(lag.seconds, 3),
+        },
         database={"reachable": DATABASE not in running.outages, "latencyMs": running.relay.latency_ms},
         outages=outages,
     )
@@ -42,9 +49,9 @@ async def live() -> Response:
 
 @blueprint.get("/health/ready")
 async def ready() -> Response:
-    """Say whether requests should be sent here: not while shutting down, nor without a database."""
+    """Say whether requests should be sent here: not while shutting down, without a database, or far behind the log."""
     running = services()
-    fit = not running.draining and DATABASE not in running.outages
+    fit = not (running.draining or _lags(running) or DATABASE in running.outages)
     return _json(HTTPStatus.OK if fit else HTTPStatus.SERVICE_UNAVAILABLE, {"status": _status(running)})
 
 
@@ -64,7 +71,11 @@ def _answer(running: Services, **members: Any) -> Response:
 def _status(running: Services) -> str:
     if running.draining:
         return "shutting_down"
-    return "degraded" if any(running.outages) else "ok"
+    return "degraded" if any(running.outages) or _lags(running) else "ok"
+
+
+def _lags(running: Services) -> bool:
+    return running.relay.lag.seconds > running.settings.max_log_lag
 
 
 def _json(status: int, document: dict[str, Any]) -> Response:

@@ -26,6 +26,9 @@ class _Snapshot(Collector):
             "fluxora_connections_terminated", "Connections ended as slow or vanished", running.liveness.terminated
         )
         yield GaugeMetricFamily("fluxora_log_head", "Newest published sequence number", running.hub.head)
+        lag = running.relay.lag
+        yield GaugeMetricFamily("fluxora_log_lag_events", "Sequence numbers committed and not published", lag.events)
+        yield GaugeMetricFamily("fluxora_log_lag_seconds", "Since when the log is ahead of the feed", lag.seconds)
         yield GaugeMetricFamily("fluxora_outages", "Things that are out of order", len(list(running.outages)))
         if running.relay.latency_ms is not None:
             seconds = running.relay.latency_ms / 1000

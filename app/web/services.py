@@ -27,6 +27,7 @@ class WebSettings(Protocol):
     keepalive_interval: float
     close_timeout: float
     retry_ms: int
+    max_log_lag: float
     cors_origins: tuple[str, ...]
 
 

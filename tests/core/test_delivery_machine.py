@@ -32,6 +32,7 @@ from app.core.chain import StreamCreated
 from app.core.errors import FluxoraError
 from app.core.events import Cursor, Event, EventFilter
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
+from app.core.ports import Appended
 from app.core.streams import Status, StreamChange
 from tests.core.test_streams import STREAM
 from tests.support.memory import MemoryLog, MemoryStore, Process
@@ -524,6 +525,23 @@ class DeliveryMachine(RuleBasedStateMachine):
 
         self.loop.run_until_complete(come())
         self.turn(0)
+
+    @rule(place=places, turns=turns)
+    def a_notification_arrives(self, place: int, turns: int) -> None:
+        self.loop.call_soon(self.processes[place].relay.nudge)
+        self.turn(turns)
+
+    @precondition(lambda self: self.log.histories[self.log.epoch])
+    @rule(place=places, back=st.integers(0, 6), count=st.integers(1, 4), turns=turns)
+    def a_tail_brings_events(self, place: int, back: int, count: int, turns: int) -> None:
+        """Some it had before, some not, perhaps with a gap before them, perhaps too late."""
+        history = self.log.histories[self.log.epoch]
+        start = max(0, len(history) - back)
+        events = history[start : start + count]
+        if events:
+            after = Cursor(self.log.epoch, history[start - 1].seq if start else 0)
+            self.loop.call_later(0.1 * turns, self.processes[place].relay.offer, Appended(after, events))
+        self.turn(turns)
 
     # What must be true
 

@@ -6,6 +6,7 @@ import pytest
 
 from app.core import relay as relay_module
 from app.core.errors import Unavailable
+from app.core.events import Cursor
 from app.core.ports import Appended, Position
 from tests.core.test_hub import process
 from tests.support.memory import MemoryLog, MemoryStore, Process, row
@@ -18,7 +19,14 @@ def held(here: Process) -> list[int]:
 
 async def write(here: Process, *rows) -> None:
     after = Position(here.log.epoch, here.log.head, here.log.floor).at(here.log.head)
-    await here.relay.hand_over(Appended(after, here.log.commit(*rows)))
+    here.relay.hand_over(Appended(after, here.log.commit(*rows)))
+
+
+async def write_and_look(here: Process, *rows) -> None:
+    async with here.relay.turn():
+        await write(here, *rows)
+    assert here.relay._nudged.is_set(), "nobody would look"
+    assert await here.relay._look()
 
 
 @virtual
@@ -37,9 +45,19 @@ async def test_the_straight_way_asks_the_database_nothing():
 async def test_another_process_was_first():
     here = await process()
     here.log.add(2)
+    here.log.looks = 0
     async with here.relay.turn():
         await write(here, row(3))
+    assert (held(here), here.log.looks) == ([], 0), "the writer waits for nothing"
+    assert here.relay.lag.events == 3
+    running = asyncio.create_task(here.relay.run())
+    await settle()
     assert held(here) == [1, 2, 3]
+    assert asyncio.get_running_loop().time() == 0
+    async with here.relay.turn():
+        await write(here, row(4))
+    assert held(here) == [1, 2, 3, 4]
+    running.cancel()
 
 
 @virtual
@@ -54,8 +72,7 @@ async def test_after_a_commit_of_unknown_outcome_it_looks():
     with pytest.raises(Unavailable):
         await failing()
     assert held(here) == []
-    async with here.relay.turn():
-        await write(here, row(2))
+    await write_and_look(here, row(2))
     assert held(here) == [1, 2]
     here.log.looks = 0
     async with here.relay.turn():
@@ -142,8 +159,7 @@ async def test_a_failover_is_another_epoch(losing):
     async with here.relay.turn():
         await write(here, row(1), row(2), row(3))
     here.log.fail_over("two", losing=losing)
-    async with here.relay.turn():
-        await write(here, row(9))
+    await write_and_look(here, row(9))
     assert str(here.hub.cursor) == "two-9"
     assert here.hub.since(0, 10) is None
 
@@ -168,8 +184,7 @@ async def test_a_failover_between_two_looks_at_the_log_does_not_hold_the_turn_fo
     here.log.drawn = 5
     await iterations(50)
     assert looking.done()
-    async with here.relay.turn():
-        await write(here, row(6))
+    await write_and_look(here, row(6))
     assert str(here.hub.cursor) == "two-6"
 
 
@@ -221,3 +236,138 @@ async def test_it_starts_although_the_log_is_pruned_meanwhile():
     await priming
     assert str(here.hub.cursor) == "one-11"
     assert held(here) == []
+
+
+@virtual
+async def test_after_a_commit_that_was_undone_the_straight_way_is_straight_again():
+    here = await process()
+    with pytest.raises(Unavailable):
+        async with here.relay.turn():
+            here.log.draw()
+            raise Unavailable("the connection was lost in the commit")
+    here.log.looks = 0
+    async with here.relay.turn():
+        await write(here, row(2))
+    assert (held(here), here.log.looks) == ([2], 0)
+
+
+@virtual
+async def test_a_hand_over_in_the_middle_of_a_look_is_not_published_twice():
+    for turns in range(12):
+        here = await process()
+        here.log.add(1)
+        looking = asyncio.create_task(here.relay._look())
+        await iterations(turns)
+        async with here.relay.turn():
+            await write(here, row(2))
+        await looking
+        await here.relay._look()
+        assert held(here) == [1, 2], f"after {turns} turns"
+
+
+@virtual
+async def test_a_look_that_a_hand_over_overtakes_does_not_throw_it_away():
+    here = await process()
+    async with here.relay.turn():
+        await write(here, row(1))
+    here.log.open.clear()
+    position = await_position_of_before(here)
+    looking = asyncio.create_task(here.relay._look())
+    await settle()
+    async with here.relay.turn():
+        await write(here, row(2))
+    position.set_result(None)
+    here.log.open.set()
+    await looking
+    assert held(here) == [1, 2]
+
+
+def await_position_of_before(here: Process) -> asyncio.Future[None]:
+    """The next position is what it is now, and comes when the future is done: an answer that took its time."""
+    old = Position(here.log.epoch, here.log.head, here.log.floor)
+    arrived = asyncio.get_running_loop().create_future()
+
+    async def position() -> Position:
+        await arrived
+        return old
+
+    here.log.position = position
+    return arrived
+
+
+def appended(here: Process, start: int, end: int, epoch: str | None = None) -> Appended:
+    events = [event for event in here.log.histories[here.log.epoch] if start < event.seq <= end]
+    return Appended(Cursor(epoch or here.log.epoch, start), events)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "kept", "nudged"),
+    [
+        (3, 5, [1, 2, 3, 4, 5], False),  # what follows
+        (0, 3, [1, 2, 3], False),  # what it has
+        (2, 6, [1, 2, 3, 4, 5, 6], False),  # what begins with what it has
+        (4, 6, [1, 2, 3], True),  # what leaves a gap
+    ],
+)
+@virtual
+async def test_a_tail_may_bring_events_again_or_leave_some_out(start, end, kept, nudged):
+    here = await process()
+    here.log.add(3)
+    await here.relay._look()
+    here.log.add(3)
+    here.relay.offer(appended(here, start, end))
+    assert (held(here), here.relay._nudged.is_set()) == (kept, nudged)
+    await here.relay._look()
+    assert held(here) == [1, 2, 3, 4, 5, 6]
+
+
+@virtual
+async def test_a_tail_that_brings_another_history_makes_it_look():
+    here = await process()
+    here.log.add(3)
+    await here.relay._look()
+    here.relay.offer(appended(here, 0, 3, epoch="two"))
+    assert (held(here), here.relay._nudged.is_set()) == ([1, 2, 3], True)
+
+
+@virtual
+async def test_a_nudge_during_a_look_is_another_look():
+    here = await process()
+    running = asyncio.create_task(here.relay.run())
+    await settle()
+    here.log.looks = 0
+    position = await_position_of_before(here)
+    here.relay.nudge()
+    await settle()
+    here.log.add(1)
+    here.relay.nudge()
+    here.relay.nudge()
+    del here.log.position
+    position.set_result(None)
+    await settle()
+    assert (held(here), here.log.looks) == ([1], 1)
+    assert asyncio.get_running_loop().time() == 0
+    running.cancel()
+
+
+@virtual
+async def test_lag_counts_from_the_first_sign_of_news_until_they_are_published():
+    here = await process()
+    running = asyncio.create_task(here.relay.run())
+    await settle()
+    assert (here.relay.lag.events, here.relay.lag.seconds) == (0, 0)
+    here.log.open.clear()
+    here.log.add(4)
+    here.relay.nudge()
+    await asyncio.sleep(3)
+    here.relay.nudge()
+    assert here.relay.lag.seconds == 3
+    here.log.reachable = False
+    here.log.open.set()
+    await asyncio.sleep(4)
+    assert here.relay.lag.seconds == 7
+    here.log.reachable = True
+    await asyncio.sleep(1)
+    assert (here.relay.lag.events, here.relay.lag.seconds) == (0, 0)
+    assert str(here.relay.committed) == "one-4"
+    running.cancel()

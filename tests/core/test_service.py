@@ -128,6 +128,7 @@ async def test_a_failed_commit_is_told_and_the_next_write_publishes_the_truth(fa
         await here.streams.create(NEW, None, None)
     assert published(here) == []
     await here.streams.create(replace(NEW, id="stream-2"), None, None)
+    await here.relay._look()
     assert [event["id"] for event in published(here)] == ids
 
 
@@ -142,6 +143,7 @@ async def test_a_commit_that_comes_late_is_published_in_its_place():
     assert not second.done()
     await here.store.finish_late()
     await second
+    await here.relay._look()
     assert [event["id"] for event in published(here)] == ["one-1", "one-2"]
 
 

@@ -425,7 +425,7 @@ async def test_a_reconnect_storm_reads_the_database_a_few_at_a_time():
     here = Process(MemoryStore(log), ring_bytes=1)
     await here.relay.prime(0)
     here.log.reads.clear()
-    subscriptions = [Subscription(here.hub, log, here.feed._replays, ALL) for _ in range(50)]
+    subscriptions = [Subscription(here.hub, log, here.feed._replays, ALL, here.relay.nudge) for _ in range(50)]
     log.open.clear()
     for each in subscriptions:
         each.start("one-0")
@@ -436,3 +436,59 @@ async def test_a_reconnect_storm_reads_the_database_a_few_at_a_time():
     for delivery in await asyncio.gather(*tasks):
         assert isinstance(delivery, Events)
         assert seqs(delivery) == [1, 2, 3, 4, 5]
+
+
+@virtual
+async def test_a_cursor_of_a_process_ahead_makes_the_relay_look_and_is_served_at_once():
+    here = await process()
+    running = asyncio.create_task(here.relay.run())
+    await settle()
+    here.log.add(3)
+    loop = asyncio.get_running_loop()
+    with here.feed.subscribe(ALL, "one-2") as subscription:
+        assert seqs(await subscription.next()) == [3]
+    here.log.add(3)
+    with here.feed.subscribe(ALL, "one-6") as subscription:
+        waiting = asyncio.create_task(subscription.next())
+        await settle()
+        assert here.hub.head == 6
+        here.log.add(1)
+        here.relay.nudge()
+        assert seqs(await waiting) == [7]
+    assert loop.time() < 0.01
+    running.cancel()
+
+
+@virtual
+async def test_many_that_come_from_a_process_ahead_ask_the_database_a_few_times():
+    here = await process()
+    here.log.add(3)
+    here.log.looks = 0
+    here.log.open.clear()
+    subscriptions = [Subscription(here.hub, here.log, here.feed._replays, ALL, here.relay.nudge) for _ in range(50)]
+    for each in subscriptions:
+        each.start("one-3")
+    tasks = [asyncio.create_task(each.next(1)) for each in subscriptions]
+    await settle()
+    running = asyncio.create_task(here.relay.run())
+    here.log.open.set()
+    assert {str(idle.cursor) for idle in await asyncio.gather(*tasks)} == {"one-3"}
+    assert here.log.looks < 10
+    assert not here.hub._ahead
+    running.cancel()
+
+
+@virtual
+async def test_while_the_hub_is_behind_only_its_arrival_wakes_a_cursor_ahead():
+    here = await process()
+    published = here.log.add(4)
+    with here.feed.subscribe(ALL, "one-3") as subscription:
+        waiting = asyncio.create_task(subscription.next())
+        await settle()
+        looks = here.log.looks
+        here.hub.publish(published[:2])
+        await settle()
+        assert here.log.looks == looks
+        here.hub.publish(published[2:])
+        assert seqs(await waiting) == [4]
+        assert asyncio.get_running_loop().time() == 0

@@ -280,7 +280,7 @@ class Process:
         self.hub = Hub(ring_events=ring_events, ring_bytes=ring_bytes)
         self.outages = Outages(self.hub)
         self.relay = Relay(self.hub, self.log, self.outages, poll_seconds=1.0)
-        self.feed = Feed(self.hub, self.log, self.outages, replay_concurrency=2)
+        self.feed = Feed(self.hub, self.log, self.outages, nudge=self.relay.nudge, replay_concurrency=2)
         self.streams = StreamService(store, self.relay, timeout=10.0)
         self._running: asyncio.Task[None] | None = None
 
