@@ -138,6 +138,10 @@ class Fluxora(Contender):
     name = "fluxora"
     paths = {"ws": "/ws/streams", "sse": "/sse/streams"}
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.database_url = f"sqlite:///{self.home}/fluxora.db"
+
     def command(self) -> list[str]:
         return [sys.executable, "-m", "app"]
 
@@ -146,7 +150,7 @@ class Fluxora(Contender):
             {
                 "port": self.port,
                 "api_keys": KEY,
-                "database_url": f"sqlite:///{self.home}/fluxora.db",
+                "database_url": self.database_url,
                 "max_connections": 100_000,
                 "max_connections_per_address": 100_000,
                 "log_level": "warning",
@@ -155,8 +159,7 @@ class Fluxora(Contender):
         )
 
     def start(self) -> None:
-        settings = {"database_url": f"sqlite:///{self.home}/fluxora.db"}
-        assert run_app("migrate", cwd=self.home, **settings).returncode == 0
+        assert run_app("migrate", cwd=self.home, database_url=self.database_url).returncode == 0
         super().start()
 
     async def publish(self, count: int) -> None:

@@ -31,6 +31,7 @@ from benchmarks.contenders import (
     Skipped,
     Starlette,
 )
+from benchmarks.ingest import FluxoraOnPostgreSQL, ingest
 from benchmarks.scenarios import CLIENTS_CPU, Measured
 
 RESULTS = HERE / "RESULTS.md"
@@ -126,7 +127,13 @@ class Run:
                 Fluxora,
                 lambda server: scenarios.requests_under_load(self.program, server, 10_000),
             )
-            self.measure("ingest, batches of 1,000, SQLite", Fluxora, lambda server: scenarios.ingest(server, 20))
+            for database, contender in (("SQLite", Fluxora), ("PostgreSQL", FluxoraOnPostgreSQL)):
+                for clients in (0, 10):
+                    self.measure(
+                        f"ingest, batches of 1,000, {database}, {clients} clients",
+                        contender,
+                        lambda server, c=clients: ingest(server, 20, c, self.program),
+                    )
 
 
 def table(run: Run) -> str:

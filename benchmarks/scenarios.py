@@ -195,15 +195,6 @@ async def requests_under_load(program: Path, server: Fluxora, clients: int) -> M
     return Measured(figures, sum(result[name] for name in ("missing", "repeated", "inverted", "failed")))
 
 
-async def ingest(server: Fluxora, batches: int) -> Measured:
-    """Chain events in batches of 1,000, no clients."""
-    bodies = [json.dumps({"events": [created() for _ in range(1000)]}).encode() for _ in range(batches)]
-    begun = time.perf_counter()
-    for body in bodies:
-        await post(server.port, "/api/events", body)
-    return Measured({"events/s": batches * 1000 / (time.perf_counter() - begun)})
-
-
 async def _get(port: int, path: str) -> dict[str, Any]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())

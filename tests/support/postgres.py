@@ -33,7 +33,7 @@ def free_port() -> int:
 class Cluster:
     """Start with `start`; `kill` is a crash, `stop` is not; data stays until `remove`."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *, fsync: bool = False) -> None:
         self.binaries = binaries
         self.port = free_port()
         self.home = Path(tempfile.mkdtemp(prefix="fluxora-pg-", dir="/tmp"))
@@ -45,7 +45,7 @@ class Cluster:
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
         with (self.data / "postgresql.conf").open("a") as config:
             config.write("listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 200\n")
-            config.write("fsync = off\n")
+            config.write(f"fsync = {'on' if fsync else 'off'}\n")
 
     @staticmethod
     def _unprivileged() -> str | None:
