@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import Contender, Fluxora, post
+from benchmarks.contenders import Contender, Fluxora
 from tests.support.data import created, stream_id, updated
 
 CLIENTS_CPU = {1}

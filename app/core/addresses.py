@@ -2,11 +2,13 @@
 
 import binascii
 from base64 import b32decode
+from functools import lru_cache
 
 _LENGTH = 56
 _VERSION_BYTES = {"G": 6 << 3, "C": 2 << 3}
 
 
+@lru_cache(maxsize=8192)  # an indexer's batches name the same contract and payers again and again
 def is_address(text: str, kinds: str = "GC") -> bool:
     """Tell whether `text` is an account (`G...`) or contract (`C...`) address with a right checksum.
 

@@ -2,20 +2,24 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol
 
 import asyncpg
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import Column, FromClause
+from sqlalchemy import Column, FromClause, Table
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.errors import Unavailable, WriteCollision
 from app.core.ports import Tail
 
 UNREACHABLE = "the database cannot be reached"
+
+
+Row = Mapping[str, Any]
+"""A row to insert: a value for each column by name."""
 
 
 class Transaction(Protocol):
@@ -50,6 +54,12 @@ class Dialect(Protocol):
 
     def values(self, texts: Iterable[str]) -> ColumnElement[Any]:
         """Return texts as a set for IN: one parameter, however many."""
+
+    async def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        """Insert rows, at least one, that all have the same columns."""
+
+    async def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[int]:
+        """Insert rows into a table that numbers them itself; return their ids, ascending, in the order of `rows`."""
 
     async def lock_log(self, connection: Connection) -> None:
         """Let no other transaction append until this one ends; a statement of its own, before ids are drawn.

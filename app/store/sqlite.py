@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,8 +13,11 @@ import orjson
 from databases import Database
 from databases.backends.sqlite import SQLiteBackend
 from databases.core import Connection
-from sqlalchemy import URL, Column, FromClause, Text, bindparam, func, select
+from sqlalchemy import URL, Column, FromClause, Table, Text, bindparam, func, insert, select
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ColumnElement
+
+from app.store.dialect import Row
 
 _IDLE_CONNECTIONS: Final = 4
 _PRAGMAS: Final = (
@@ -128,6 +132,16 @@ class SQLite:
         document = orjson.dumps(list(texts)).decode()
         return select(func.json_each(_text(document)).table_valued("value").c.value).scalar_subquery()
 
+    async def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        """Insert rows, prepared once: half the time of one statement that takes them apart from JSON."""
+        await connection.raw_connection.executemany(_insert_of(table, tuple(rows[0])), rows)
+
+    async def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[int]:
+        """Insert rows; AUTOINCREMENT numbers those of one transaction without a gap, as there is one writer."""
+        await self.insert(connection, table, rows)
+        ((last,),) = await connection.raw_connection.execute_fetchall("SELECT last_insert_rowid()")
+        return range(last - len(rows) + 1, last + 1)
+
     async def lock_log(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE did."""
 
@@ -135,6 +149,11 @@ class SQLite:
         """Return nothing: a file does not tell that it was restored; see `python -m app new-epoch`."""
         del connection
         return ""
+
+
+@cache
+def _insert_of(table: Table, names: tuple[str, ...]) -> str:
+    return str(insert(table).compile(dialect=sqlite.dialect(paramstyle="named"), column_keys=names))
 
 
 def _text(document: str) -> ColumnElement[str]:

@@ -1,7 +1,7 @@
 """The store: units of work on the database, and reading single streams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import Any, Final
@@ -9,8 +9,7 @@ from typing import Any, Final
 import orjson
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import Column, ColumnElement, Table, and_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Table, and_, or_, select, update
 
 from app.core.clock import timestamp, utc_now
 from app.core.events import Draft
@@ -25,18 +24,17 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.streams import Status, Stream
-from app.store.dialect import Dialect, Transaction, storable, translated
+from app.store.dialect import Dialect, Row, Transaction, storable, translated
 from app.store.event_log import event_of, position_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
 
-_INSERTS: Final = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _STREAM_NAMES: Final = tuple(field.name for field in fields(Stream))
-_EVENT_COLUMNS: Final = [column for column in stream_events.c if column.name != "id"]
+_STREAM_COLUMNS: Final = [streams.c[name] for name in _STREAM_NAMES]
 _MUTABLE: Final = ("streamed_amount", "remaining_amount", "end_time", "status", "version", "updated_at")
 
 
 class SqlUnitOfWork:
-    """One transaction. Many rows are one statement with one parameter, a JSON document."""
+    """One transaction. Many rows are one statement, however many."""
 
     def __init__(self, connection: Connection, dialect: Dialect, transaction: Transaction) -> None:
         """Work on a transaction that is open."""
@@ -49,7 +47,7 @@ class SqlUnitOfWork:
         if not ids:
             return {}
         wanted = self._dialect.values(sorted_unique(ids))
-        query = select(streams).where(streams.c.id.in_(wanted)).order_by(streams.c.id).with_for_update()
+        query = select(*_STREAM_COLUMNS).where(streams.c.id.in_(wanted)).order_by(streams.c.id).with_for_update()
         return {row["id"]: stream_of(row) for row in await self._connection.fetch_all(query)}
 
     async def insert(self, new: Sequence[Stream]) -> None:
@@ -93,13 +91,7 @@ class SqlUnitOfWork:
         await self._dialect.lock_log(self._connection)
         position: Position = await position_of(self._connection, self._dialect)
         rows = [_event_row(draft) for draft in drafts]
-        given = self._dialect.rows(_document(rows), _EVENT_COLUMNS)
-        insert = (
-            _INSERTS[self._dialect.name](stream_events)
-            .from_select([column.name for column in _EVENT_COLUMNS], select(*given.c))
-            .returning(stream_events.c.id)
-        )
-        ids = sorted(row["id"] for row in await self._connection.fetch_all(insert))
+        ids = await self._dialect.append(self._connection, stream_events, rows)
         events = [
             event_of(
                 position.epoch, seq, *(row[name] for name in ("event", "stream_id", "sender", "recipient", "body"))
@@ -112,13 +104,9 @@ class SqlUnitOfWork:
         """Commit."""
         await self._transaction.commit()
 
-    async def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not rows:
-            return
-        columns: list[Column[Any]] = list(table.c)
-        given = self._dialect.rows(_document(rows), columns)
-        insert = _INSERTS[self._dialect.name](table)
-        await self._connection.execute(insert.from_select([c.name for c in columns], select(*given.c)))
+    async def _insert(self, table: Table, rows: Sequence[Row]) -> None:
+        if rows:
+            await self._dialect.insert(self._connection, table, rows)
 
 
 class SqlStore:
@@ -152,7 +140,7 @@ class SqlStore:
         if not storable(stream_id):
             return None
         with translated():
-            row = await self._database.fetch_one(select(streams).where(streams.c.id == stream_id))
+            row = await self._database.fetch_one(select(*_STREAM_COLUMNS).where(streams.c.id == stream_id))
         return None if row is None else stream_of(row)
 
     async def page(self, query: StreamQuery) -> StreamPage:
@@ -170,7 +158,7 @@ class SqlStore:
         if query.before:
             moment, stream_id = query.before
             conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
-        ordered = select(streams).where(*conditions).order_by(created_at.desc(), identity.desc())
+        ordered = select(*_STREAM_COLUMNS).where(*conditions).order_by(created_at.desc(), identity.desc())
         with translated():
             rows = await self._database.fetch_all(ordered.limit(query.limit + 1))
         found = [stream_of(row) for row in rows[: query.limit]]
@@ -180,12 +168,13 @@ class SqlStore:
 
 def stream_of(row: Any) -> Stream:
     """Make a stream of its row."""
-    values = {name: row[name] for name in _STREAM_NAMES}
+    # By position: looking a column up by its name costs a microsecond each, of a batch's sixteen thousand.
+    values = dict(zip(_STREAM_NAMES, row._mapping, strict=True))
     return Stream(**{**values, "status": Status(values["status"])})
 
 
 def _row(stream: Stream) -> dict[str, Any]:
-    return {name: getattr(stream, name) for name in _STREAM_NAMES}
+    return {**{name: getattr(stream, name) for name in _STREAM_NAMES}, "status": stream.status.value}
 
 
 def _event_row(draft: Draft) -> dict[str, Any]:
