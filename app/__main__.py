@@ -8,13 +8,11 @@ from typing import NoReturn
 import click
 from pydantic import ValidationError
 
-from app import logs
-from app.bootstrap import Application
+from app import logs, serving
 from app.core.errors import FluxoraError
-from app.server.launcher import StartError, launch
+from app.server.sockets import StartError
 from app.settings import Settings, hash_key
 from app.store import schema
-from app.welcome import welcome
 
 
 @click.group(invoke_without_command=True)
@@ -30,20 +28,11 @@ def serve() -> None:
     """Serve until SIGTERM."""
     settings = _settings()
     logs.configure(settings.log_level)
-    application = Application(settings)
-
-    def announce(port: int) -> None:
-        if application.development_key:
-            click.echo(welcome(settings.host, port, application.development_key))
-
-    async def run() -> None:
-        async with application.running():
-            await launch(application.quart, application.drain, settings, announce)
-
     try:
-        asyncio.run(run())
+        clean = serving.serve(settings)
     except (StartError, FluxoraError) as error:
         _refuse(str(error))
+    sys.exit(not clean)
 
 
 @main.command()

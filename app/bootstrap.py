@@ -1,7 +1,6 @@
 """The composition root: the only place that wires the parts."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,26 +14,28 @@ from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.relay import Relay
 from app.core.service import StreamService
-from app.settings import Settings, hash_key
+from app.settings import Settings
 from app.store.address import dialect_for, parse_database_url
 from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
 from app.store.schema import opened
 from app.store.unit_of_work import SqlStore
 from app.web.application import create_quart
-from app.web.guard import Guard, Keys
+from app.web.guard import Guard, Keys, Report
 from app.web.liveness import Liveness
-from app.web.services import Services
+from app.web.services import Services, Workers
 
 
 class Application:
     """A wired service: the Quart app, and the drain that its launcher calls."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Wire the parts; nothing is connected before the app starts serving."""
+    def __init__(self, settings: Settings, report: Report | None = None, workers: Workers | None = None) -> None:
+        """Wire the parts; nothing is connected before the app starts serving.
+
+        With other processes on the same port, `report` is told of every change in this one's connections, and `workers`
+        knows those of all.
+        """
         self.settings = settings
-        self.development_key = None if settings.api_keys else secrets.token_urlsafe(24)
-        hashes = settings.key_hashes | ({hash_key(self.development_key)} if self.development_key else set())
         self.dialect = dialect_for(
             parse_database_url(settings.database_url.get_secret_value()),
             pool_size=settings.database_pool_size,
@@ -42,7 +43,7 @@ class Application:
         )
         self.database = self.dialect.connect()
         self.store = SqlStore(self.database, self.dialect)
-        self.services = self._wire(settings, frozenset(hashes))
+        self.services = self._wire(settings, report, workers)
         self.quart: Quart = create_quart(self.services)
 
     async def drain(self, deadline: float) -> None:
@@ -55,7 +56,7 @@ class Application:
         while services.guard.by_transport.total() and loop.time() < deadline:  # noqa: ASYNC110 - a few looks, once
             await asyncio.sleep(0.01)
 
-    def _wire(self, settings: Settings, hashes: frozenset[str]) -> Services:
+    def _wire(self, settings: Settings, report: Report | None, workers: Workers | None) -> Services:
         hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, tick=settings.flush_interval)
         log = SqlEventLog(self.database, self.dialect)
         outages = Outages(hub)
@@ -73,8 +74,10 @@ class Application:
                 max_connections=settings.max_connections,
                 max_per_address=settings.max_connections_per_address,
                 proxy_hops=settings.trusted_proxy_hops,
+                report=report,
             ),
-            keys=Keys(hashes),
+            workers=workers,
+            keys=Keys(settings.key_hashes),
             liveness=Liveness(
                 heartbeat=settings.heartbeat_interval,
                 write_timeout=settings.write_timeout,

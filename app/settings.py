@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="keys that may write, comma-separated; `sha256:<hex>` (see `python -m app hash-key`) hides one"
     )
-    web_concurrency: int = Field(1, ge=1, le=1, description="processes; this version runs one")
+    web_concurrency: int | None = Field(
+        None, ge=1, le=256, description="processes on one port; without it, `workers` in hypercorn.toml"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     trusted_proxy_hops: int = Field(
         0, ge=0, le=10, description="proxies in front whose `X-Forwarded-For` is believed (Heroku: 1)"
@@ -119,6 +121,11 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @property
+    def on_sqlite(self) -> bool:
+        """Whether the database is a file of this machine."""
+        return parse_database_url(self.database_url.get_secret_value()).drivername == "sqlite"
 
     @property
     def key_hashes(self) -> frozenset[str]:

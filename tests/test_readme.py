@@ -16,7 +16,7 @@ def settings_table() -> str:
         default = field.default
         if hasattr(default, "get_secret_value"):
             default = default.get_secret_value()
-        shown = f"`{default}`" if default not in ((), "") else "none"
+        shown = f"`{default}`" if default not in ((), "", None) else "none"
         rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows)
 

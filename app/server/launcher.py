@@ -1,4 +1,4 @@
-"""Runs the app in one Hypercorn process: sockets, signals, drain, hard deadline."""
+"""Runs the app in one Hypercorn process: signals, drain, hard deadline."""
 
 import asyncio
 import gc
@@ -7,20 +7,18 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 from hypercorn.asyncio.run import worker_serve
-from hypercorn.config import Config, Sockets
-from hypercorn.logging import Logger
+from hypercorn.config import Sockets
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
 
 from app.server.connection import Connection
 from app.server.install import install
+from app.server.sockets import Limits, read_config
 
-CONFIG_FILE: Final = Path(__file__).parent.parent.parent / "hypercorn.toml"
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _STRAGGLER_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.02
@@ -32,20 +30,6 @@ the kernel's queue, so that who is connected is served meanwhile. asyncio would 
 _logger = structlog.stdlib.get_logger(__name__)
 
 
-class StartError(Exception):
-    """The service cannot start; `str()` says why, to whoever started it."""
-
-
-class Limits(Protocol):
-    """The settings that are Hypercorn's to keep."""
-
-    host: str
-    port: int
-    max_message_bytes: int
-    write_timeout: float
-    shutdown_timeout: float
-
-
 class Drain(Protocol):
     """What the app does before its connections are cut."""
 
@@ -53,31 +37,45 @@ class Drain(Protocol):
         """Finish what is in hand and tell clients, until the loop's time is `deadline`."""
 
 
-async def launch(app: ASGIFramework, drain: Drain, settings: Limits, announce: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is told the port once it is open. Raises StartError."""
-    config = _config(settings)
+async def launch(
+    app: ASGIFramework,
+    drain: Drain,
+    settings: Limits,
+    sockets: Sockets,
+    *,
+    announce: Callable[[], None],
+    parent: int | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until `parent`, a descriptor, becomes readable; call `announce` when it begins.
+
+    Afterwards both signals are ignored: a platform may send them to every process, and a supervisor sends them too.
+    """
+    config = read_config(settings)
     connections = install()
-    sockets = _open_sockets(config, settings)
     queue, config.backlog = config.backlog, _ACCEPTS
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in _SIGNALS:
         loop.add_signal_handler(name, stop.set)
+    if parent is not None:
+        loop.add_reader(parent, stop.set)
 
     async def until_drained() -> None:
-        listening = sockets.secure_sockets + sockets.insecure_sockets
-        for each in listening:
+        for each in sockets.secure_sockets + sockets.insecure_sockets:
             each.listen(queue)
-        port = listening[0].getsockname()[1]
-        _logger.info("listening", host=settings.host, port=port)
-        announce(port)
         _calm_collector()
+        announce()
         await stop.wait()
+        if parent is not None:
+            loop.remove_reader(parent)
         _logger.info("shutdown_started", connections=len(connections))
         _die_after(settings.shutdown_timeout)
         await _drain(drain, connections, settings.shutdown_timeout)
 
     await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
+    for name in _SIGNALS:
+        loop.remove_signal_handler(name)
+        signal.signal(name, signal.SIG_IGN)
     _logger.info("shutdown_finished")
 
 
@@ -129,37 +127,3 @@ def _die_after(seconds: float) -> None:
     timer = threading.Timer(seconds, partial(os._exit, 1))
     timer.daemon = True
     timer.start()
-
-
-def _config(settings: Limits) -> Config:
-    config = Config.from_toml(CONFIG_FILE) if CONFIG_FILE.exists() else Config()
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    config.bind = [f"{host}:{settings.port}"]
-    config.websocket_max_message_size = settings.max_message_bytes
-    config.workers = 1
-    config.errorlog = None
-    config.logger_class = _QuietLogger
-    return config
-
-
-class _QuietLogger(Logger):
-    """Hypercorn's warnings, in our log. No access log: connections have lines of their own, with reason and time."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.error_logger = structlog.stdlib.get_logger("hypercorn")  # type: ignore[assignment]
-
-    async def access(self, *_: object) -> None:
-        pass
-
-    async def info(self, *_: object, **__: object) -> None:
-        pass
-
-
-def _open_sockets(config: Config, settings: Limits) -> Sockets:
-    try:
-        sockets = config.create_sockets()
-    except OSError as error:
-        message = f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
-        raise StartError(message) from error
-    return sockets

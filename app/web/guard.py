@@ -14,6 +14,8 @@ from quart.wrappers.base import BaseRequestWebsocket
 from app.web.problems import problem
 
 _RETRY_AFTER: Final = 5
+Report = Callable[[Counter[str]], None]
+"""Is told the open connections by transport, whenever they change."""
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -46,23 +48,28 @@ class Admission:
     A response whose client left before its first byte never runs, so no `finally` in it does.
     """
 
-    __slots__ = ("_places", "address", "transport")
+    __slots__ = ("_guard", "_places", "address", "transport")
 
     def __init__(self, guard: "Guard", transport: str, address: str) -> None:
         """Take a place."""
         self.transport = transport
         self.address = address
+        self._guard = guard
         self._places = (guard.by_transport, transport), (guard.by_address, address)
         for counter, name in self._places:
             counter[name] += 1
+        guard.changed()
 
     def release(self) -> None:
         """Give the place back."""
+        if not self._places:
+            return
         for counter, name in self._places:
             counter[name] -= 1
             if not counter[name]:
                 del counter[name]
         self._places = ()  # type: ignore[assignment]
+        self._guard.changed()
 
     def __del__(self) -> None:
         """Give the place back if nobody did."""
@@ -72,7 +79,9 @@ class Admission:
 class Guard:
     """Counts open feed connections and keeps their caps."""
 
-    def __init__(self, *, max_connections: int, max_per_address: int, proxy_hops: int) -> None:
+    def __init__(
+        self, *, max_connections: int, max_per_address: int, proxy_hops: int, report: Report | None = None
+    ) -> None:
         """`proxy_hops`: how many proxies in front add to `X-Forwarded-For`."""
         self.by_transport: Counter[str] = Counter()
         self.by_address: Counter[str] = Counter()
@@ -81,6 +90,12 @@ class Guard:
         self._max_connections = max_connections
         self._max_per_address = max_per_address
         self._proxy_hops = proxy_hops
+        self._report = report
+
+    def changed(self) -> None:
+        """Tell how many connections there are now."""
+        if self._report:
+            self._report(self.by_transport)
 
     def admit(self, transport: str, client: BaseRequestWebsocket) -> Admission:
         """Take a place for a client. Raises Refused."""

@@ -29,6 +29,7 @@ async def health() -> Response:
         version=__version__,
         wsConnections=running.guard.by_transport["websocket"],
         sseConnections=running.guard.by_transport["sse"],
+        workers=_workers(running),
         log={
             "epoch": running.hub.epoch,
             "head": str(running.hub.cursor),
@@ -61,6 +62,16 @@ async def metrics() -> Response:
     """Return Prometheus metrics."""
     content, content_type = render(services())
     return Response(content, content_type=content_type)
+
+
+def _workers(running: Services) -> list[dict[str, int]]:
+    """Return all processes on this port, of which this one answers."""
+    own = {os.getpid(): running.guard.by_transport}
+    counts = {each.process: each.by_transport for each in running.workers.members} if running.workers else own
+    return [
+        {"process": process, "wsConnections": open_.get("websocket", 0), "sseConnections": open_.get("sse", 0)}
+        for process, open_ in counts.items()
+    ]
 
 
 def _answer(running: Services, **members: Any) -> Response:

@@ -1,5 +1,6 @@
 """`/metrics`: Prometheus' view of the service, read off the live objects when asked."""
 
+import os
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -33,6 +34,9 @@ class _Snapshot(Collector):
         if running.relay.latency_ms is not None:
             seconds = running.relay.latency_ms / 1000
             yield GaugeMetricFamily("fluxora_database_latency_seconds", "Last look at the log", seconds)
+        process = GaugeMetricFamily("fluxora_process", "The process that answers", labels=["process"])
+        process.add_metric([str(os.getpid())], 1)
+        yield process
 
 
 def render(running: Services) -> tuple[bytes, str]:

@@ -1,5 +1,6 @@
 """What the routes work with, wired by `app.bootstrap`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -31,6 +32,26 @@ class WebSettings(Protocol):
     cors_origins: tuple[str, ...]
 
 
+class Worker(Protocol):
+    """One of several processes on the same port, and its connections."""
+
+    @property
+    def process(self) -> int:
+        """Its id."""
+
+    @property
+    def by_transport(self) -> Mapping[str, int]:
+        """Its open feed connections."""
+
+
+class Workers(Protocol):
+    """All processes on the same port."""
+
+    @property
+    def members(self) -> Sequence[Worker]:
+        """Those that serve now."""
+
+
 @dataclass(slots=True)
 class Services:
     """The parts of a running service."""
@@ -46,6 +67,7 @@ class Services:
     guard: Guard
     keys: Keys
     liveness: Liveness
+    workers: Workers | None = None
     draining: bool = False
 
 

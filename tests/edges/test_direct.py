@@ -25,8 +25,8 @@ EVENTS = 400
 _WITH_TLS = """
 import sys
 from pathlib import Path
-from app.server import launcher
-launcher.CONFIG_FILE = Path(sys.argv.pop())
+from app.server import sockets
+sockets.CONFIG_FILE = Path(sys.argv.pop())
 from app.__main__ import main
 main()
 """

@@ -138,13 +138,13 @@ def test_a_new_epoch_resets_old_cursors(tmp_path):
     assert server.stop() == 0
 
 
-def test_the_procfile_is_what_works(tmp_path):
-    """On a platform that gives the port, the database, the keys, and a number of processes that suits others."""
+@pytest.mark.postgresql
+def test_the_procfile_is_what_works(tmp_path, new_database):
+    """On a platform that gives the port, the database, the keys, and the number of processes."""
     commands = dict(re.findall(r"^(\w+): (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE))
     port = free_port()
-    given = environment(
-        {"port": port, "database_url": f"sqlite:///{tmp_path}/x.db", "api_keys": KEY, "web_concurrency": 2}
-    )
+    url = new_database("postgresql")
+    given = environment({"port": port, "database_url": url, "api_keys": KEY, "web_concurrency": 2})
     given["PATH"] = f"{Path(sys.executable).parent}:{given['PATH']}"
     subprocess.run(["/bin/sh", "-c", commands["release"]], cwd=tmp_path, env=given, check=True)
     web = f"exec env {commands['web']}"
@@ -159,6 +159,7 @@ def test_the_procfile_is_what_works(tmp_path):
                 return False
 
         until(healthy, 20)
+        until(lambda: len(httpx.get(f"http://127.0.0.1:{port}/health").json()["workers"]) == 2)
         process.terminate()
         assert process.wait(20) == 0
     finally:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -103,14 +103,15 @@ async def _sse(server: Server, client: FeedClient, ready, cursor, filters) -> No
         aconnect_sse(http, "GET", f"{server.base}/sse/streams", params=filters, headers=headers) as source,
     ):
         source.response.raise_for_status()
-        async for event in source.aiter_sse():
-            ready.set()
-            client.retry = event.retry or client.retry
-            if event.id:
-                client.ids.append(event.id)
-                client.cursor = event.id
-            if event.data:
-                assert json.loads(event.data)["event"] == event.event
-                client.take(event.data, event.id)
+        with suppress(httpx.TransportError):
+            async for event in source.aiter_sse():
+                ready.set()
+                client.retry = event.retry or client.retry
+                if event.id:
+                    client.ids.append(event.id)
+                    client.cursor = event.id
+                if event.data:
+                    assert json.loads(event.data)["event"] == event.event
+                    client.take(event.data, event.id)
     client.ended.set()
     client._news.set()

@@ -59,8 +59,9 @@ class Server:
     def command(self) -> list[str]:
         return [self.python, "-m", "app"]
 
-    def start(self) -> "Server":
-        self.process = subprocess.Popen(
+    def spawn(self) -> subprocess.Popen:
+        """Start it and look no further."""
+        return subprocess.Popen(
             self.command,
             cwd=self.cwd,
             env=environment(self.settings),
@@ -68,6 +69,9 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def start(self) -> "Server":
+        self.process = self.spawn()
         self._listening = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
