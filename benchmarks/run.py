@@ -122,6 +122,12 @@ class Run:
                     Fluxora,
                     lambda server, t=transport: scenarios.resume(self.program, server, t),
                 )
+            for contender in (Fluxora, Node):
+                self.measure(
+                    "storm, 5,000 clients connect and leave while 1,000 get 20 events/s, ws",
+                    contender,
+                    lambda server: scenarios.storm(self.program, server, 5000),
+                )
             self.measure(
                 "requests, while 10,000 sockets get 100 events/s",
                 Fluxora,

@@ -36,11 +36,12 @@ class Load:
         events: int,
         path: str | None = None,
         seconds: float = 60,
+        at_once: int = CONNECTING,
     ):
         self.server, self.clients = server, clients
         memory, cpu = server.memory(), server.cpu()
         target = path or server.paths[transport]
-        command = [program, server.port, transport, clients, events, seconds, CONNECTING, target]
+        command = [program, server.port, transport, clients, events, seconds, at_once, target]
         self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
         os.sched_setaffinity(self.process.pid, CLIENTS_CPU)
         assert self.process.stdout
@@ -110,6 +111,33 @@ async def paced(
         "KiB/connection": load.memory,
         "connects/s": load.connects,
     }
+    return Measured(figures, wrong(result))
+
+
+async def storm(program: Path, server: Contender, newcomers: int) -> Measured:
+    """Thousands connect at once, and leave at once, while 1,000 clients are sent 20 events a second."""
+    total, rate = 240, 20
+    load = Load(program, server, "ws", 1000, total)
+    figures: dict[str, float] = {}
+
+    def come_and_go() -> None:
+        crowd = Load(program, server, "ws", newcomers, 0, at_once=newcomers)
+        figures["connects/s"] = crowd.connects
+        crowd.stop()
+
+    try:
+        begun, coming = time.monotonic(), None
+        for count in range(total):
+            await asyncio.sleep(max(0, begun + count / rate - time.monotonic()))
+            await server.publish(1)
+            if count == rate:
+                coming = asyncio.create_task(asyncio.to_thread(come_and_go))
+        result = await load.result()
+        assert coming
+        await coming
+    finally:
+        load.stop()
+    figures |= {"p50 ms": result["p50"], "p99 ms": result["p99"], "longest ms": result["max"]}
     return Measured(figures, wrong(result))
 
 
