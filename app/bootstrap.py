@@ -9,6 +9,9 @@ from typing import Any
 
 from quart import Quart
 
+from app.broker.jetstream import Broker
+from app.broker.publisher import Publisher
+from app.broker.tail import JetStreamTail
 from app.core.feed import Feed
 from app.core.hub import Hub
 from app.core.outages import Outages
@@ -24,6 +27,8 @@ from app.web.application import create_quart
 from app.web.guard import Guard, Keys, Report
 from app.web.liveness import Liveness
 from app.web.services import Services, Workers
+
+Runner = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Application:
@@ -97,10 +102,20 @@ class Application:
         )
         async with opened(self.database):
             await services.relay.prime(settings.ring_events)
-            tail = self.dialect.tail()
-            tails = [partial(tail.run, services.relay)] if tail else []
-            async with _background(services.relay.run, services.liveness.run, retention.run, *tails):
+            async with _background(services.relay.run, services.liveness.run, retention.run, *self._tails()):
                 yield
+
+    def _tails(self) -> list[Runner]:
+        """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""
+        relay, hub, url = self.services.relay, self.services.hub, self.settings.relay_url
+        elected = self.dialect.elected_tail()
+        if url and elected:
+            broker = Broker(url.get_secret_value())
+            publisher = Publisher(self.services.log, broker)
+            tail = JetStreamTail(broker, lambda: hub.epoch)
+            return [partial(elected.run, publisher), publisher.run, partial(tail.run, relay)]
+        notified = self.dialect.tail()
+        return [partial(notified.run, relay)] if notified else []
 
 
 def create_app(settings: Settings | None = None) -> Quart:
@@ -116,7 +131,7 @@ def create_app(settings: Settings | None = None) -> Quart:
 
 
 @asynccontextmanager
-async def _background(*runners: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def _background(*runners: Runner) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(run()) for run in runners]
     try:
         yield

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.store.address import parse_database_url
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_BROKER = re.compile(r"(nats|tls)://([^\s@/:,]+(:[^\s@/,]*)?@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
 _SHORTEST_KEY = 16
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -43,6 +44,9 @@ class Settings(BaseSettings):
     )
     web_concurrency: int | None = Field(
         None, ge=1, le=256, description="processes on one port; without it, `workers` in hypercorn.toml"
+    )
+    relay_url: SecretStr | None = Field(
+        None, description="`nats://` or `tls://`, comma-separated: NATS JetStream carries events between processes"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     trusted_proxy_hops: int = Field(
@@ -85,6 +89,15 @@ class Settings(BaseSettings):
         parse_database_url(value.get_secret_value())
         return value
 
+    @field_validator("relay_url")
+    @classmethod
+    def _known_broker(cls, value: SecretStr | None) -> SecretStr | None:
+        for part in value.get_secret_value().split(",") if value else ():
+            if not _BROKER.fullmatch(part):
+                message = "is not a list of nats://[user:password@]host[:port] or tls://..."
+                raise ValueError(message)
+        return value
+
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -108,6 +121,9 @@ class Settings(BaseSettings):
     def _safe(self) -> Self:
         if not self.api_keys and self.environment == "production":
             message = "ENVIRONMENT=production needs API_KEYS: without any, nobody could be kept from writing"
+            raise ValueError(message)
+        if self.relay_url and self.on_sqlite:
+            message = "RELAY_URL needs PostgreSQL: an SQLite file is served by one process, which has nobody to tell"
             raise ValueError(message)
         if not self.api_keys and not self.loopback:
             message = f"HOST={self.host} can be reached from other machines, so it needs API_KEYS"

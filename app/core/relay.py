@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -50,6 +51,8 @@ class Relay:
         self._looking_since: float | None = None
         self._committed = hub.cursor
         self.latency_ms: float | None = None
+        self.published: Counter[str] = Counter()
+        """Events by the way they came: `commit` of this process, `tail`, or `log`."""
 
     @property
     def committed(self) -> Cursor:
@@ -97,7 +100,7 @@ class Relay:
     def hand_over(self, appended: Appended) -> None:
         """Publish what was just committed here; the caller holds the turn. It waits for nothing."""
         if appended.after == self._hub.cursor:
-            self._hub.publish(appended.events)
+            self._publish("commit", appended.events)
         else:
             self._committed = Cursor(appended.after.epoch, appended.events[-1].seq)
             self.nudge()
@@ -108,7 +111,11 @@ class Relay:
         if after.epoch != hub.epoch or after.seq > hub.head:
             self.nudge()
             return
-        hub.publish([event for event in appended.events if event.seq > hub.head])
+        self._publish("tail", [event for event in appended.events if event.seq > hub.head])
+
+    def _publish(self, way: str, events: Sequence[Event]) -> None:
+        self.published[way] += len(events)
+        self._hub.publish(events)
 
     def nudge(self) -> None:
         """Look at the log now; many nudges before the look are one."""
@@ -172,7 +179,7 @@ class Relay:
                 # The log was replaced since its position was read: the next look sees which it is now.
                 return False
             if hub.cursor == here:
-                hub.publish(page)
+                self._publish("log", page)
             await asyncio.sleep(0)
         return True
 

@@ -46,6 +46,9 @@ class Dialect(Protocol):
     def tail(self) -> Tail | None:
         """Return what tells of other processes' appends; None where only looking does."""
 
+    def elected_tail(self) -> Tail | None:
+        """Return a tail that tells of all appends, in one process of all at a time; None where there is only one."""
+
     def transaction(self, connection: Connection) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction; leaving it without commit rolls back."""
 

@@ -4,7 +4,6 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -17,10 +16,13 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.ports import Tail
 from app.store.dialect import Row, storable
-from app.store.tail import NotifyTail
+from app.store.tail import ElectedTail, NotifyTail
 
 _APPEND_LOCK: Final = 0x466C7578
 """Key of the advisory lock that orders appends: `Flux`."""
+
+_ELECTION_LOCK: Final = 0x466C7579
+"""Key of the advisory lock of who carries the log to the broker: the next one."""
 
 _CHANNEL: Final = "fluxora"
 _TAIL_SECONDS: Final = 3.0
@@ -72,9 +74,15 @@ class PostgreSQL:
 
     def tail(self) -> Tail:
         """Return what hears of other processes' appends, on a connection beside the pool."""
+        return NotifyTail(self._connect_tail, channel=_CHANNEL, own=self._own)
+
+    def elected_tail(self) -> Tail:
+        """Return what hears of all appends while it is the one process that may."""
+        return ElectedTail(self._connect_tail, channel=_CHANNEL, lock=_ELECTION_LOCK)
+
+    async def _connect_tail(self) -> "asyncpg.Connection[asyncpg.Record]":
         options = self._options(command_timeout=min(self._timeout, _TAIL_SECONDS))
-        connect = partial(asyncpg.connect, self._plain_url, **options)
-        return NotifyTail(connect, channel=_CHANNEL, own=self._own)
+        return await asyncpg.connect(self._plain_url, **options)
 
     @property
     def _plain_url(self) -> str:

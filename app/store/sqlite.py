@@ -110,6 +110,9 @@ class SQLite:
     def tail(self) -> None:
         """Return nothing: a file tells nobody that it was written to."""
 
+    def elected_tail(self) -> None:
+        """Return nothing: there is nobody to elect."""
+
     @asynccontextmanager
     async def transaction(self, connection: Connection) -> AsyncIterator[_Transaction]:
         """Open a transaction that writes from the start: a deferred one that has read fails when it meets another."""

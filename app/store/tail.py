@@ -4,14 +4,17 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncpg
 import structlog
 
 from app.core.ports import Follower
 
+_Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
 _PING_SECONDS: Final = 1.0
+_LEASE_SECONDS: Final = 10
 _CLOSE_SECONDS: Final = 0.5
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 5.0
@@ -27,9 +30,7 @@ class NotifyTail:
     nudge away.
     """
 
-    def __init__(
-        self, connect: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]], *, channel: str, own: str
-    ) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[_Connection]], *, channel: str, own: str) -> None:
         """`own`: the payload of this process's notifications. Statements on the connection must have a time limit."""
         self._connect = connect
         self._channel = channel
@@ -60,19 +61,56 @@ class NotifyTail:
 
         try:
             connection.add_termination_listener(lambda _: lost.set())
+            await self._admitted(connection, lost)
             await connection.add_listener(self._channel, heard)
             # After LISTEN: whatever was committed before is read now, whatever comes after is heard.
             follower.nudge()
             _logger.info("tail_listens")
             self._failures = 0
-            while not lost.is_set():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_PING_SECONDS):
-                        await lost.wait()
-                if not lost.is_set():
-                    await connection.execute("SELECT 1")
-            message = "the connection was closed"
-            raise ConnectionError(message)
+            while True:
+                await _pause(lost)
+                await self._ping(connection, follower)
         finally:
             with suppress(Exception):
                 await connection.close(timeout=_CLOSE_SECONDS)
+
+    async def _admitted(self, connection: _Connection, lost: asyncio.Event) -> None:
+        """Wait until this process may listen: at once."""
+
+    async def _ping(self, connection: _Connection, _: Follower) -> None:
+        await connection.execute("SELECT 1")
+
+
+class ElectedTail(NotifyTail):
+    """Listens in one process of all: the one whose session holds an advisory lock. It hears its own commits too.
+
+    The lock goes with the session. One that was cut without a word holds it until the server ends it as idle.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[_Connection]], *, channel: str, lock: int) -> None:
+        """`lock`: the advisory lock's key."""
+        super().__init__(connect, channel=channel, own="")
+        self._lock = lock
+
+    async def _admitted(self, connection: _Connection, lost: asyncio.Event) -> None:
+        # PostgreSQL 14 or newer; before, TCP keepalives must find out.
+        with suppress(asyncpg.UndefinedObjectError):
+            await connection.execute(f"SET idle_session_timeout = '{_LEASE_SECONDS}s'")
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
+            await _pause(lost)
+        _logger.info("relay_elected")
+
+    async def _ping(self, connection: _Connection, follower: Follower) -> None:
+        await super()._ping(connection, follower)
+        # Through a pooler nothing may be heard.
+        follower.nudge()
+
+
+async def _pause(lost: asyncio.Event) -> None:
+    """Wait a little; raises ConnectionError when the connection is lost meanwhile."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PING_SECONDS):
+            await lost.wait()
+    if lost.is_set():
+        message = "the connection was closed"
+        raise ConnectionError(message)

@@ -22,6 +22,10 @@ class _Snapshot(Collector):
             connections.add_metric([transport], running.guard.by_transport[transport])
         yield connections
         yield CounterMetricFamily("fluxora_events_published", "Events published to the hub", running.hub.published)
+        ways = CounterMetricFamily("fluxora_relay_events", "Events published, by the way they came", labels=["way"])
+        for way in ("commit", "tail", "log"):
+            ways.add_metric([way], running.relay.published[way])
+        yield ways
         yield CounterMetricFamily("fluxora_connections_refused", "Connections over a cap", running.guard.refused)
         yield CounterMetricFamily(
             "fluxora_connections_terminated", "Connections ended as slow or vanished", running.liveness.terminated

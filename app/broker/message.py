@@ -1,0 +1,52 @@
+"""Events as a message: what `core.ports.Appended` says, in bytes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import orjson
+
+from app.core.events import Cursor, Event
+from app.core.ports import Appended
+
+_MOST_BYTES: Final = 262_144
+"""NATS refuses messages above 1 MiB (`max_payload`), unless its administrator says otherwise."""
+
+
+def encode(appended: Appended) -> bytes:
+    """Return JSON: the cursor that the events follow, and the events, each with what filters look at."""
+    rows = [
+        (event.seq, event.name, event.stream_id, event.sender, event.recipient, event.data.decode())
+        for event in appended.events
+    ]
+    return orjson.dumps({"after": str(appended.after), "events": rows})
+
+
+def decode(data: bytes) -> Appended:
+    """Read what `encode` wrote. Raises ValueError for anything else."""
+    try:
+        document = orjson.loads(data)
+        after = Cursor.parse(document["after"])
+        events = [_event(after.epoch, *row) for row in document["events"]]
+    except (KeyError, TypeError) as error:
+        message = "is not a message of this service"
+        raise ValueError(message) from error
+    return Appended(after, events)
+
+
+def in_pieces(after: Cursor, events: Sequence[Event]) -> Iterator[Appended]:
+    """Yield the events in messages that are not too large, each following the one before."""
+    piece: list[Event] = []
+    size = 0
+    for event in events:
+        if piece and size + len(event.data) > _MOST_BYTES:
+            yield Appended(after, piece)
+            after, piece, size = Cursor(after.epoch, piece[-1].seq), [], 0
+        piece.append(event)
+        size += len(event.data)
+    if piece:
+        yield Appended(after, piece)
+
+
+def _event(epoch: str, seq: int, *rest: str) -> Event:
+    name, stream_id, sender, recipient, data = rest
+    return Event(seq, name, stream_id, sender, recipient, f"{epoch}-{seq}", data.encode())

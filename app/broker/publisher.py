@@ -1,0 +1,110 @@
+"""Carries the log into the stream; one process of all is elected to do it."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from nats.js import JetStreamContext
+from nats.js.api import Header
+from nats.js.errors import APIError, NotFoundError
+
+from app.broker.jetstream import STREAM, Broker, subject_of
+from app.broker.message import decode, encode, in_pieces
+from app.core.errors import CursorExpired, Unavailable
+from app.core.events import Cursor, EventFilter
+from app.core.ports import Appended, EventLog
+
+_PAGE: Final = 500
+_FARTHEST: Final = 10_000
+"""Events behind the log after which the rest is left out: who misses them reads the log."""
+
+_WRONG_LAST_SEQUENCE: Final = 10071
+
+
+class Publisher:
+    """Follows the log, and publishes it without a gap where the stream ends.
+
+    Each message says which message of its history it follows, and the broker refuses it if that is not the last one. So
+    somebody who does not know that another was elected meanwhile cannot break the order: refused, it looks where the
+    stream ends now, and goes on there or finds nothing to do.
+    """
+
+    def __init__(self, log: EventLog, broker: Broker) -> None:
+        """Nothing is connected before the first nudge, which only the elected one gets."""
+        self._log = log
+        self._broker = broker
+        self._nudged = asyncio.Event()
+        self._end: Cursor | None = None
+        self._last = 0
+
+    def nudge(self) -> None:
+        """Look at the log now."""
+        self._nudged.set()
+
+    def offer(self, _: Appended) -> None:
+        """Look at the log now: it has these too."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Publish at each nudge, until cancelled."""
+        await self._broker.again_and_again("publisher", self._publish)
+
+    async def _publish(self) -> None:
+        await self._nudged.wait()
+        async with self._broker.connected() as (stream, lost):
+            self._end = None
+            while not lost.is_set():
+                await self._nudged.wait()
+                self._nudged.clear()
+                try:
+                    await self.forward(stream)
+                except Unavailable:
+                    # The relay tells about the database, and the next nudge comes with the next connection to it.
+                    self._end = None
+                except BaseException:
+                    self._nudged.set()
+                    raise
+
+    async def forward(self, stream: JetStreamContext) -> None:
+        """Publish what is committed and not in the stream."""
+        position = await self._log.position()
+        if self._end is None or self._end.epoch != position.epoch:
+            self._end, self._last = await _end_of(stream, position.at(position.head))
+        while (end := self._end) and end.seq < position.head:
+            try:
+                if end.seq < position.head - _FARTHEST:
+                    raise CursorExpired("too far")
+                events = await self._log.read(end, position.head, EventFilter(), _PAGE)
+            except CursorExpired:
+                self._end = position.at(position.head)
+                return
+            if not events:
+                return
+            for piece in in_pieces(end, events):
+                if not await self._append(stream, piece):
+                    return
+
+    async def _append(self, stream: JetStreamContext, piece: Appended) -> bool:
+        """Publish a message; tells whether it is what the stream ended before."""
+        expected = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(self._last)}
+        try:
+            done = await stream.publish(subject_of(piece.after.epoch), encode(piece), headers=expected)
+        except APIError as error:
+            if error.err_code != _WRONG_LAST_SEQUENCE:
+                raise
+            structlog.stdlib.get_logger(__name__).info("broker_refused", after=str(piece.after))
+            self._end = None
+            self._nudged.set()
+            return False
+        self._end, self._last = Cursor(piece.after.epoch, piece.events[-1].seq), done.seq
+        return True
+
+
+async def _end_of(stream: JetStreamContext, head: Cursor) -> tuple[Cursor, int]:
+    """Return the last event of this history in the stream, or the log's head if it has none, and the message's number."""
+    try:
+        message = await stream.get_last_msg(STREAM, subject_of(head.epoch))
+    except NotFoundError:
+        return head, 0
+    last = decode(message.data or b"").events[-1].seq
+    return Cursor(head.epoch, last), message.seq or 0
