@@ -40,7 +40,7 @@ class Broker:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[tuple[JetStreamContext, asyncio.Event]]:
-        """Connect, see to it that the stream exists, and return it with an event that is set when the connection is lost.
+        """Connect, see to it that the stream exists, and return it; the event is set when the connection is lost.
 
         nats-py could reconnect by itself; whoever uses the stream would not know what it missed, nor that a broker that
         was restarted has lost the stream.
@@ -54,6 +54,9 @@ class Broker:
             self._servers,
             name="fluxora-streams",
             allow_reconnect=False,
+            # Each server twice, then it says so; by itself it would try for two minutes.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             connect_timeout=_CONNECT_SECONDS,
             ping_interval=_PING_SECONDS,
             max_outstanding_pings=1,
@@ -68,7 +71,7 @@ class Broker:
             await _close(client)
 
     async def again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do `work`, which connects, until cancelled; after a failure wait a little, longer each time it does not last."""
+        """Do `work`, which connects, until cancelled; after a failure wait, longer each time that it did not last."""
         failures = 0
         while True:
             begun = asyncio.get_running_loop().time()

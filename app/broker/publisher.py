@@ -20,6 +20,8 @@ _FARTHEST: Final = 10_000
 
 _WRONG_LAST_SEQUENCE: Final = 10071
 
+_logger = structlog.stdlib.get_logger(__name__)
+
 
 class Publisher:
     """Follows the log, and publishes it without a gap where the stream ends.
@@ -70,10 +72,10 @@ class Publisher:
         position = await self._log.position()
         if self._end is None or self._end.epoch != position.epoch:
             self._end, self._last = await _end_of(stream, position.at(position.head))
+        if self._end.seq < position.head - _FARTHEST:
+            self._end = position.at(position.head)
         while (end := self._end) and end.seq < position.head:
             try:
-                if end.seq < position.head - _FARTHEST:
-                    raise CursorExpired("too far")
                 events = await self._log.read(end, position.head, EventFilter(), _PAGE)
             except CursorExpired:
                 self._end = position.at(position.head)
@@ -92,7 +94,7 @@ class Publisher:
         except APIError as error:
             if error.err_code != _WRONG_LAST_SEQUENCE:
                 raise
-            structlog.stdlib.get_logger(__name__).info("broker_refused", after=str(piece.after))
+            _logger.info("broker_refused", after=str(piece.after))
             self._end = None
             self._nudged.set()
             return False
@@ -101,7 +103,7 @@ class Publisher:
 
 
 async def _end_of(stream: JetStreamContext, head: Cursor) -> tuple[Cursor, int]:
-    """Return the last event of this history in the stream, or the log's head if it has none, and the message's number."""
+    """Return the stream's last event of this history, and its message's number; without any, the log's head, and 0."""
     try:
         message = await stream.get_last_msg(STREAM, subject_of(head.epoch))
     except NotFoundError:

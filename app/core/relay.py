@@ -20,6 +20,12 @@ DATABASE: Final = "database"
 _PAGE: Final = 1000
 _RETRY_SECONDS: Final = 1.0
 
+_PATIENCE: Final = 0.1
+"""Seconds that a look at the log gives a tail that carries events, before it reads what the tail is about to bring."""
+
+_TRUST: Final = 5.0
+"""Seconds since a tail brought something in which it is taken to carry events."""
+
 _logger = structlog.stdlib.get_logger(__name__)
 
 
@@ -49,6 +55,8 @@ class Relay:
         self._nudged = asyncio.Event()
         self._nudged_at: float | None = None
         self._looking_since: float | None = None
+        self._brought = asyncio.Event()
+        self._trusted_until = 0.0
         self._committed = hub.cursor
         self.latency_ms: float | None = None
         self.published: Counter[str] = Counter()
@@ -109,8 +117,11 @@ class Relay:
         """Take what a tail brings: pass over what the hub has, publish what follows, and look where there is a gap."""
         hub, after = self._hub, appended.after
         if after.epoch != hub.epoch or after.seq > hub.head:
+            self._trusted_until = 0.0
             self.nudge()
             return
+        self._trusted_until = _now() + _TRUST
+        self._brought.set()
         self._publish("tail", [event for event in appended.events if event.seq > hub.head])
 
     def _publish(self, way: str, events: Sequence[Event]) -> None:
@@ -167,6 +178,7 @@ class Relay:
         self._committed = position.at(position.head)
         if position.epoch != hub.epoch or (position.head < before.seq and hub.cursor == before):
             hub.rebase(position)
+        await self._wait_for_tail(position.head)
         while hub.head < position.head:
             here = hub.cursor
             try:
@@ -182,6 +194,15 @@ class Relay:
                 self._publish("log", page)
             await asyncio.sleep(0)
         return True
+
+    async def _wait_for_tail(self, head: int) -> None:
+        """Let a tail that carries events bring those up to `head`, so that not every process reads each of them."""
+        deadline = min(_now() + _PATIENCE, self._trusted_until)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while self._hub.head < head and _now() < deadline:
+                    self._brought.clear()
+                    await self._brought.wait()
 
 
 def _now() -> float:

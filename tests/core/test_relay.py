@@ -371,3 +371,46 @@ async def test_lag_counts_from_the_first_sign_of_news_until_they_are_published()
     assert (here.relay.lag.events, here.relay.lag.seconds) == (0, 0)
     assert str(here.relay.committed) == "one-4"
     running.cancel()
+
+
+@virtual
+async def test_a_look_waits_for_a_tail_that_carries_events_and_not_for_long():
+    here = await process()
+    here.log.add(3)
+    await here.relay._look()
+    here.log.add(1)
+    here.relay.offer(appended(here, 3, 4))
+    here.log.add(2)
+    here.log.reads.clear()
+    loop = asyncio.get_running_loop()
+    loop.call_later(relay_module._PATIENCE / 2, here.relay.offer, appended(here, 4, 6))
+    assert await here.relay._look()
+    assert (held(here), here.log.reads) == ([1, 2, 3, 4, 5, 6], [])
+    assert here.relay.published["tail"] == 3
+    here.log.add(1)
+    begun = loop.time()
+    assert await here.relay._look()
+    assert held(here)[-1] == 7
+    assert loop.time() - begun == pytest.approx(relay_module._PATIENCE)
+
+
+@virtual
+async def test_a_look_does_not_wait_for_a_tail_that_has_a_gap_or_says_nothing():
+    here = await process()
+    here.log.add(3)
+    await here.relay._look()
+    loop = asyncio.get_running_loop()
+    here.log.add(1)
+    here.relay.offer(appended(here, 3, 4))
+    here.log.add(3)
+    here.relay.offer(appended(here, 5, 7))
+    begun = loop.time()
+    assert await here.relay._look()
+    assert (held(here)[-1], loop.time() - begun) == (7, 0)
+    here.log.add(1)
+    here.relay.offer(appended(here, 7, 8))
+    await asyncio.sleep(relay_module._TRUST)
+    here.log.add(1)
+    begun = loop.time()
+    assert await here.relay._look()
+    assert (held(here)[-1], loop.time() - begun) == (9, 0)

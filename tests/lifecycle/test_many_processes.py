@@ -3,23 +3,21 @@
 import asyncio
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import api_of, skip_or_fail
+from tests.conftest import api_of
 from tests.support.data import created, new_stream, stream_id, updated
 from tests.support.feeds import follow
 from tests.support.hopper import FLAWLESS, Hopper, judge
-from tests.support.postgres import Cluster, find_binaries
+from tests.support.postgres import Cluster
+from tests.support.processes import Indexers, head, health, logged, sql
 from tests.support.proxy import Proxy
-from tests.support.server import KEY, Server, run_app
 
 pytestmark = pytest.mark.postgresql
 EVENTS = 100_000
-BATCH = 500
 LISTEN = b'LISTEN "fluxora"'
 LOSE_NOTIFICATIONS = """
     CREATE OR REPLACE FUNCTION public.pg_notify(text, text) RETURNS void LANGUAGE sql AS
@@ -32,99 +30,6 @@ TERMINATE_ALL = """
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fluxora-streams'
     ) AS terminated
 """
-
-
-@pytest.fixture
-def own_cluster():
-    binaries = find_binaries()
-    if binaries is None:
-        skip_or_fail("PostgreSQL's server binaries are not installed")
-    cluster = Cluster(binaries)
-    cluster.start()
-    yield cluster
-    cluster.remove()
-
-
-@pytest.fixture
-def start(own_cluster, tmp_path):
-    """Starts processes on one database, at once; a port instead of None is a way to it through a proxy."""
-    url = own_cluster.create_database("feed")
-    assert run_app("migrate", cwd=tmp_path, database_url=url).returncode == 0
-    made: list[Server] = []
-
-    async def start(*ports: int | None, **settings: object) -> list[Server]:
-        for port in ports:
-            own = {"database_url": url.replace(str(own_cluster.port), str(port or own_cluster.port)), **settings}
-            made.append(Server(tmp_path, migrate=False, **{"database_timeout": 3, **own}))
-        with ThreadPoolExecutor(len(ports)) as pool:
-            loop = asyncio.get_running_loop()
-            return await asyncio.gather(*(loop.run_in_executor(pool, each.start) for each in made[-len(ports) :]))
-
-    yield start
-    for server in made:
-        server.kill()
-
-
-async def sql(server: Server, statement: str, *arguments: object) -> list:
-    connection = await asyncpg.connect(str(server.settings["database_url"]))
-    try:
-        return await connection.fetch(statement, *arguments)
-    finally:
-        await connection.close()
-
-
-async def health(server: Server) -> dict:
-    async with api_of(server) as api:
-        return (await api.get("/health")).json()
-
-
-async def head(server: Server) -> str:
-    return (await health(server))["log"]["head"]
-
-
-async def logged(server: Server, event: str, count: int, seconds: float) -> float:
-    """Wait until the process has logged this so many times; returns how long it took."""
-    begun = time.monotonic()
-    while len(server.logged(event)) < count:
-        assert time.monotonic() - begun < seconds, f"no {event} within {seconds} s: {server.lines}"
-        await asyncio.sleep(0.02)
-    return time.monotonic() - begun
-
-
-class Indexers:
-    """Write batches to any process until stopped, each again and again until it is answered."""
-
-    def __init__(self, servers: list[Server], count: int) -> None:
-        self.servers = servers
-        self.count = count
-        self.stopped = False
-        self.written = self.failed = 0
-
-    async def __aenter__(self) -> "Indexers":
-        self.tasks = [asyncio.create_task(self._write()) for _ in range(self.count)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.stopped = True
-        await asyncio.gather(*self.tasks)
-
-    async def _write(self) -> None:
-        async with httpx.AsyncClient(headers={"X-API-Key": KEY}, timeout=15) as http:
-            while not self.stopped:
-                batch = {"events": [created() for _ in range(BATCH)]}
-                while not await self._answered(http, batch):
-                    self.failed += 1
-                    await asyncio.sleep(0.1)
-                self.written += BATCH
-
-    async def _answered(self, http: httpx.AsyncClient, batch: dict) -> bool:
-        try:
-            answer = await http.post(f"{random.choice(self.servers).base}/api/events", json=batch)
-        except httpx.TransportError:
-            return False
-        assert answer.status_code in {200, 503}, answer.text
-        assert answer.status_code == 503 or answer.json()["rejected"] == 0
-        return answer.status_code == 200
 
 
 @pytest.mark.timeout(150)
