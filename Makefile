@@ -26,7 +26,7 @@ run: $(VENV)/.run ## start the service on SQLite, on this machine only
 	exec $(BIN)/python -m app
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(VENV)/.dev ## lint, types, import contracts
 	$(BIN)/ruff check .

@@ -23,9 +23,10 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _STRAGGLER_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.02
 
-_ACCEPTS: Final = 16
+_ACCEPTS: Final = 1
 """Connections that are accepted in one turn of the loop, though more may wait: the rest of a reconnect storm stays in
-the kernel's queue, so that who is connected is served meanwhile. asyncio would take as many as the queue holds."""
+the kernel's queue, so that who is connected is served meanwhile. asyncio would take as many as the queue holds. See
+`app.server.loop` for what was measured."""
 
 _logger = structlog.stdlib.get_logger(__name__)
 

@@ -6,9 +6,11 @@ import selectors
 from collections.abc import Mapping
 from typing import Final
 
-_EVENTS: Final = 64
+_EVENTS: Final = 4
 """Sockets that are served in one turn. asyncio would serve all that are ready: with thousands that connect, send or
-leave at once, everything else (delivery, timers) would wait for the last. The kernel passes them round in turn."""
+leave at once, everything else would wait for the last of them, and a commit, which takes several turns, several times.
+Measured while 5,000 clients connect and leave, longest delivery to others: 3.3 s with 64, 1.4 s with 16, 0.4 s with 4, as
+many connects a second with each. The kernel passes them round in turn."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

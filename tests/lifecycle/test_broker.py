@@ -179,9 +179,7 @@ async def test_a_message_larger_than_the_broker_takes_is_split(broker):
     async with Broker(broker.url).connected() as (stream, _):
         publisher = Publisher(log, Broker(broker.url))
         await publisher.forward(stream)
-        log.commit(*(row(seq) for seq in range(log.head + 1, log.head + 1001)))
-        for event in log.events:
-            event.data = b'{"x":"' + b"y" * 4000 + b'"}'
+        log.commit(*(row(seq, size=4000) for seq in range(log.head + 1, log.head + 1001)))
         await publisher.forward(stream)
     messages = await chain(broker, log.epoch)
     assert len(messages) > 10

@@ -1,14 +1,21 @@
 """The real service, in a process of its own, on a free port of loopback."""
 
+import atexit
 import json
 import os
 import re
+import secrets
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from tests.support.postgres import free_port
@@ -37,6 +44,27 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **{name.upper(): str(value) for name, value in settings.items()}}
 
 
+def prepare(cwd: Path, settings: dict[str, object]) -> None:
+    """Make the schema; a new SQLite file is a copy, with an epoch of its own, of one that was migrated once."""
+    path = Path(str(settings.get("database_url", "")).removeprefix("sqlite:///"))
+    if path.is_absolute() and not path.exists():
+        shutil.copy(migrated_file(), path)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE log_state SET token = ?", [secrets.token_hex(8)])
+        return
+    done = run_app("migrate", cwd=cwd, **settings)
+    assert done.returncode == 0, done.stderr
+
+
+@cache
+def migrated_file() -> Path:
+    home = Path(tempfile.mkdtemp(prefix="fluxora-sqlite-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    done = run_app("migrate", cwd=home, database_url=f"sqlite:///{home}/x.db")
+    assert done.returncode == 0, done.stderr
+    return home / "x.db"
+
+
 class Server:
     """A running service. Settings are keyword arguments, named as in app.settings."""
 
@@ -52,8 +80,7 @@ class Server:
         self.lines: list[dict] = []
         self.process: subprocess.Popen | None = None
         if migrate:
-            done = run_app("migrate", cwd=cwd, python=python, **self.settings)
-            assert done.returncode == 0, done.stderr
+            prepare(cwd, self.settings)
 
     @property
     def command(self) -> list[str]:
