@@ -36,6 +36,7 @@ check: $(VENV)/.dev ## lint, types, import contracts
 
 bench: $(VENV)/.dev ## measure against other servers, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run $(BENCH)
+	$(BIN)/python -m benchmarks.processes
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format .

@@ -19,7 +19,6 @@ from app.bootstrap import Application
 from app.core.errors import FluxoraError
 from app.server.group import Group
 from app.server.launcher import launch
-from app.server.loop import new_event_loop
 from app.server.sockets import StartError, configured_workers, open_sockets, port_of
 from app.server.supervisor import Supervisor
 from app.settings import Settings, hash_key
@@ -61,8 +60,7 @@ def _run(application: Application, sockets: Sockets, announce: Callable[[], None
                 application.quart, application.drain, application.settings, sockets, announce=announce, parent=parent
             )
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(run())
+    asyncio.run(run())
 
 
 def _supervise(settings: Settings, sockets: Sockets, count: int, announce: Callable[[], None]) -> bool:

@@ -6,7 +6,10 @@ is measured without the service: the statements of an append alone, by connectio
 
 import argparse
 import asyncio
+import json
+import secrets
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,15 +17,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 from app.core.events import Draft, EventName
 from app.core.streams import Stream
 from app.store.address import dialect_for, parse_database_url
 from app.store.unit_of_work import SqlStore
+from benchmarks.run import build_load
 from tests.core.test_streams import STREAM
 from tests.support.hopper import FLAWLESS, Hopper, judge
+from tests.support.nats import Nats, find_nats
 from tests.support.postgres import Cluster, find_binaries
-from tests.support.server import Server
+from tests.support.server import Server, prepare
 
 _LOCK = "SELECT pg_advisory_xact_lock(1)"
 _NOTIFY = "SELECT pg_advisory_xact_lock(1), pg_notify('bench', 'own')"
@@ -107,6 +113,67 @@ async def appends(url: str, statement: str, listeners: int, seconds: float) -> f
     return sum(counts) / seconds
 
 
+async def fan_out(program: Path, url: str, workers: int) -> float:
+    """Return deliveries/s to 1,000 WebSockets of a service with so many workers, in bursts of 100 events."""
+    server = Server(Path(tempfile.mkdtemp()), migrate=False, database_url=url, web_concurrency=workers).start()
+    writer = Writer(url)
+    await writer.database.connect()
+    command = [program, server.port, "ws", 1000, 5000, 60, 200, "/ws/streams"]
+    load = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+    try:
+        assert load.stdout
+        await asyncio.to_thread(load.stdout.readline)
+        for _ in range(50):
+            await writer.write(100)
+        result = json.loads(await asyncio.to_thread(load.stdout.readline))
+        assert not any(result[name] for name in ("missing", "repeated", "inverted", "incomplete", "failed"))
+        return result["events"] / result["seconds"]
+    finally:
+        load.kill()
+        load.wait()
+        server.kill()
+        await writer.database.disconnect()
+
+
+async def burden(cluster: Cluster, url: str, relay: dict[str, object], rate: float, seconds: float) -> str:
+    """Return what following costs PostgreSQL when four processes do, at a steady rate of one event a transaction."""
+    servers = [Server(Path(tempfile.mkdtemp()), migrate=False, database_url=url, **relay).start() for _ in range(4)]
+    writer = Writer(url)
+    await writer.database.connect()
+    connection = await asyncpg.connect(url)
+    count = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+    try:
+        await asyncio.sleep(3)
+        before, cpu = await connection.fetchval(count), _cpu(cluster)
+        begun = time.perf_counter()
+        for number in range(int(rate * seconds)):
+            await asyncio.sleep(max(0, begun + number / rate - time.perf_counter()))
+            await writer.write(1)
+        took = time.perf_counter() - begun
+        used = _cpu(cluster) - cpu
+        await asyncio.sleep(1.5)
+        made = await connection.fetchval(count) - before
+        events = len(writer.committed)
+        return (
+            f"{events / took:,.0f} events/s | {made / events:.1f} transactions an event | "
+            f"{used / events * 1e6:,.0f} us of PostgreSQL's CPU an event"
+        )
+    finally:
+        await connection.close()
+        await writer.database.disconnect()
+        for server in servers:
+            server.kill()
+
+
+def _cpu(cluster: Cluster) -> float:
+    assert cluster.process
+    main = psutil.Process(cluster.process.pid)
+    times = [each.cpu_times() for each in [main, *main.children()]]
+    # Those of connections that were closed are the main process's.
+    ended = main.cpu_times()
+    return sum(each.user + each.system for each in times) + ended.children_user + ended.children_system
+
+
 async def _head(server: Server) -> str:
     connection = await asyncpg.connect(str(server.settings["database_url"]))
     head = await connection.fetchval("SELECT coalesce(max(id), 0) FROM stream_events")
@@ -119,13 +186,23 @@ async def _head(server: Server) -> str:
     return f"{epoch}-{head}"
 
 
-async def measure(server: Server, url: str, rounds: int, seconds: float) -> None:
+async def latencies(url: str, relay: dict[str, object], rounds: int, seconds: float) -> None:
+    server = Server(Path(tempfile.mkdtemp()), migrate=False, database_url=url, **relay).start()
     writer = Writer(url)
     await writer.database.connect()
-    print("load | events/s | p50 ms | p99 ms")
-    for _ in range(rounds):
-        for rate, size in ((20, 1), (500, 5), (2000, 20)):
-            print(await latency(writer, server, rate, size, seconds), flush=True)
+    try:
+        await asyncio.sleep(2)
+        for _ in range(rounds):
+            for rate, size in ((20, 1), (500, 5), (2000, 20)):
+                print(await latency(writer, server, rate, size, seconds), flush=True)
+    finally:
+        await writer.database.disconnect()
+        server.kill()
+
+
+async def writing(url: str, rounds: int, seconds: float) -> None:
+    writer = Writer(url)
+    await writer.database.connect()
     for concurrency in (1, 2, 4, 8, 16, 32):
         figure = await _median([writers(writer, concurrency, seconds / 3) for _ in range(rounds)])
         print(f"{concurrency} writers of one process: {figure:,.0f} events/s", flush=True)
@@ -152,17 +229,36 @@ def main() -> None:
     binaries = find_binaries()
     if binaries is None:
         raise SystemExit("PostgreSQL's server binaries are not installed")
-    cluster = Cluster(binaries)
+    cluster, program = Cluster(binaries, fsync=True), find_nats()
+    broker = Nats(program, Path(tempfile.mkdtemp())) if program else None
+    relays: dict[str, dict[str, object]] = {"LISTEN": {}}
     try:
         cluster.start()
-        url = cluster.create_database("bench")
-        server = Server(Path(tempfile.mkdtemp()), database_url=url).start()
-        try:
-            asyncio.run(measure(server, url, given.rounds, given.seconds))
-        finally:
-            server.kill()
+        if broker:
+            broker.start()
+            relays["NATS JetStream"] = {"relay_url": broker.url}
+        for name, relay in relays.items():
+            print(f"## {name}: from the return of COMMIT in one process to the receipt from another\n")
+            print("load | events/s | p50 ms | p99 ms")
+            asyncio.run(latencies(_database(cluster), relay, given.rounds, given.seconds))
+            for _ in range(given.rounds):
+                print("four processes follow:", asyncio.run(burden(cluster, _database(cluster), relay, 200, 6)))
+        print("\n## Writers, and the cost of NOTIFY\n")
+        asyncio.run(writing(_database(cluster), given.rounds, given.seconds))
+        print("\n## Workers\n")
+        for workers in (1, 2, 4):
+            runs = [fan_out(build_load(), _database(cluster), workers) for _ in range(given.rounds)]
+            print(f"{workers} workers: {asyncio.run(_median(runs)):,.0f} deliveries/s to 1,000 clients", flush=True)
     finally:
+        if broker:
+            broker.kill()
         cluster.remove()
+
+
+def _database(cluster: Cluster) -> str:
+    url = cluster.create_database(f"bench_{secrets.token_hex(4)}")
+    prepare(Path(tempfile.mkdtemp()), {"database_url": url})
+    return url
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class Run:
                     Fluxora,
                     lambda server, t=transport: scenarios.resume(self.program, server, t),
                 )
-            for contender in (Fluxora, Node):
+            for contender in (Fluxora, Node, Nchan):
                 self.measure(
                     "storm, 5,000 clients connect and leave while 1,000 get 20 events/s, ws",
                     contender,

@@ -25,8 +25,9 @@ _POLL_SECONDS: Final = 0.02
 
 _ACCEPTS: Final = 1
 """Connections that are accepted in one turn of the loop, though more may wait: the rest of a reconnect storm stays in
-the kernel's queue, so that who is connected is served meanwhile. asyncio would take as many as the queue holds. See
-`app.server.loop` for what was measured."""
+the kernel's queue, so that who is connected is served meanwhile. asyncio would take as many as the queue holds.
+Measured while 5,000 clients connect and leave, longest delivery to 1,000 others: 3.3 s with 16, 1.4 s with 4, 0.55 s
+with 2, 0.35 s with 1; connects/s 1,180, 1,180, 1,290, 1,310."""
 
 _logger = structlog.stdlib.get_logger(__name__)
 

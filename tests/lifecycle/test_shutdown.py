@@ -1,6 +1,7 @@
 """SIGTERM: everybody is told, nothing is lost, the exit code is 0."""
 
 import asyncio
+import hashlib
 import os
 import re
 import shutil
@@ -52,7 +53,8 @@ def prepared(version: str, path: str) -> str:
         return path
     if not path:
         pytest.skip(f"Python {version} is not installed")
-    home = ROOT / ".venv" / "pythons" / version
+    locked = hashlib.sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()[:12]
+    home = ROOT / ".venv" / "pythons" / f"{version}-{locked}"
     if not (home / "done").exists():
         subprocess.run([path, "-m", "venv", home], check=True)
         install = [
