@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import structlog
 
@@ -23,11 +23,11 @@ class DirectFeed(ABC):
     It has a task only while it catches up, or has something to say.
     """
 
-    __slots__ = ("_connection", "_ended", "_task", "_wire")
-    form: ClassVar[Form]
+    __slots__ = ("_connection", "_ended", "_task", "_wire", "form")
 
-    def __init__(self, connection: FeedConnection, socket: Wire) -> None:
+    def __init__(self, connection: FeedConnection, socket: Wire, form: Form) -> None:
         """Take the connection away from the server, which has opened the feed on it."""
+        self.form = form
         self._connection = connection
         self._wire = socket
         self._task: asyncio.Task[None] | None = None

@@ -9,6 +9,7 @@ from wsproto.events import CloseConnection, Message, Ping, TextMessage
 
 from app.core.messages import Close
 from app.web.control import Control
+from app.web.deflate import Inflate
 
 FRAMES_PER_SECOND: Final = 200
 """A client's messages are limited far below, but those that keep the limit may come in pieces, and with pings."""
@@ -19,9 +20,9 @@ class Incoming:
 
     __slots__ = ("_broken", "_control", "_frames", "_protocol", "_second", "_size", "_text", "max_bytes", "paused_for")
 
-    def __init__(self, control: Control, max_bytes: int) -> None:
-        """`max_bytes`: of a message, in UTF-8."""
-        self._protocol = Connection(ConnectionType.SERVER)
+    def __init__(self, control: Control, max_bytes: int, *, deflated: bool = False) -> None:
+        """`max_bytes`: of a message, in UTF-8; `deflated`: whether the client may compress."""
+        self._protocol = Connection(ConnectionType.SERVER, [Inflate(max_bytes)] if deflated else [])
         self._control = control
         self._broken = False
         self._text = ""

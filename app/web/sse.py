@@ -1,13 +1,12 @@
 """`/sse/streams`: the feed as Server-Sent Events."""
 
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from quart import Blueprint, Response, request
 
 from app.core.feed import jittered
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
-from app.core.ports import Form
 from app.web import wire
 from app.web.connections import FeedConnection
 from app.web.direct import DirectFeed, direct_wire
@@ -82,7 +81,6 @@ class DirectSse(DirectFeed):
     """Server-Sent Events, in chunks of an HTTP/1.1 response."""
 
     __slots__ = ("_alive_at", "_keepalive")
-    form: ClassVar[Form] = wire.SSE_CHUNKS
 
     def __init__(self, connection: FeedConnection, socket: Wire, keepalive: float) -> None:
         """`keepalive`: seconds without data after which the client gets a sign of life."""
@@ -90,7 +88,7 @@ class DirectSse(DirectFeed):
         self._alive_at = socket.last_read
         if connection.watched is not None:
             connection.watched.beat = self._beat
-        super().__init__(connection, socket)
+        super().__init__(connection, socket, wire.SSE_CHUNKS)
 
     def received(self, data: bytes) -> None:
         """Drop what a client sends behind its request."""

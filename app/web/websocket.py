@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import structlog
 from quart import Blueprint, websocket
@@ -10,10 +10,10 @@ from wsproto.events import CloseConnection
 
 from app.core.errors import FluxoraError
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
-from app.core.ports import Form
 from app.web import wire
 from app.web.connections import FeedConnection
 from app.web.control import Control
+from app.web.deflate import ANSWER, acceptable
 from app.web.direct import ENDING, DirectFeed, direct_wire
 from app.web.guard import Refused
 from app.web.incoming import Incoming
@@ -25,6 +25,7 @@ from app.web.services import Services, WebSettings, services
 blueprint = Blueprint("websocket", __name__)
 _logger = structlog.get_logger(__name__)
 _GONE: Final = Close(wire.GOING_AWAY, "client left")
+_EXTENSIONS: Final = "Sec-WebSocket-Extensions"
 _PONG: Final = 0x8A
 _MASK_BYTES: Final = 6
 
@@ -41,10 +42,12 @@ async def feed() -> Any:
     except Refused as refused:
         return refused.response
     with FeedConnection(running, admission, websocket.scope, *query) as connection:
-        await websocket.accept()
         if socket := direct_wire(websocket.scope):
-            DirectWebSocket(connection, socket, running.settings)
+            deflated = acceptable(websocket.headers.getlist(_EXTENSIONS))
+            await websocket.accept(headers={_EXTENSIONS: ANSWER} if deflated else None)
+            DirectWebSocket(connection, socket, running.settings, deflated=deflated)
             return None
+        await websocket.accept()
         close = await _serve(running, connection)
         connection.reason = close.reason
         await _say_goodbye(close, connection, running.settings.close_timeout)
@@ -54,17 +57,17 @@ async def feed() -> Any:
 class DirectWebSocket(DirectFeed):
     """A WebSocket: events as frames; what the client says is parsed only if it says something."""
 
-    __slots__ = ("_incoming", "_settings", "_timer")
-    form: ClassVar[Form] = wire.WEBSOCKET_FRAMES
+    __slots__ = ("_deflated", "_incoming", "_settings", "_timer")
 
-    def __init__(self, connection: FeedConnection, socket: Wire, settings: WebSettings) -> None:
-        """Take the connection over after the handshake."""
+    def __init__(self, connection: FeedConnection, socket: Wire, settings: WebSettings, *, deflated: bool) -> None:
+        """Take the connection over after the handshake; `deflated` tells whether compression was negotiated."""
+        self._deflated = deflated
         self._settings = settings
         self._incoming: Incoming | None = None
         self._timer: asyncio.TimerHandle | None = None
         if connection.watched is not None:
             connection.watched.pinger = self
-        super().__init__(connection, socket)
+        super().__init__(connection, socket, wire.DEFLATED_FRAMES if deflated else wire.WEBSOCKET_FRAMES)
 
     def ping(self) -> None:
         """Send a ping."""
@@ -88,7 +91,7 @@ class DirectWebSocket(DirectFeed):
     def _client(self) -> Incoming:
         if self._incoming is None:
             control = Control(self._connection.subscription, self._settings)
-            self._incoming = Incoming(control, self._settings.max_message_bytes)
+            self._incoming = Incoming(control, self._settings.max_message_bytes, deflated=self._deflated)
         return self._incoming
 
     def _act(self) -> None:

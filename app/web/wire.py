@@ -9,6 +9,7 @@ from app.core.addresses import is_address
 from app.core.errors import FieldError, InvalidInput
 from app.core.events import Event, EventFilter, EventName
 from app.core.messages import ServiceMessage
+from app.web.deflate import deflate
 
 GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
@@ -22,6 +23,11 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 PING: Final = b"\x89\x00"
 """A WebSocket ping without payload (RFC 6455, 5.5.2)."""
+
+_TEXT: Final = 0x81
+_DEFLATED_TEXT: Final = 0xC1
+"""With the bit that RFC 7692 (6) gives a meaning."""
+
 FILTER_FIELDS: Final = ("streamId", "sender", "recipient", "event")
 CURSOR_PARAMETERS: Final = ("lastEventId", "last_event_id", "lastEventID")
 _ADDRESSES: Final = frozenset({"sender", "recipient"})
@@ -44,14 +50,22 @@ def websocket_frame(event: Event) -> bytes:
     return frame
 
 
-def text_frame(data: bytes) -> bytes:
-    """Return a whole text message as one frame."""
+def deflated_frame(event: Event) -> bytes:
+    """Return an event's frame for clients that negotiated permessage-deflate, compressed once for all of them."""
+    frame = event.forms.get("deflated")
+    if frame is None:
+        frame = event.forms["deflated"] = text_frame(deflate(event.data), _DEFLATED_TEXT)
+    return frame
+
+
+def text_frame(data: bytes, first: int = _TEXT) -> bytes:
+    """Return a whole text message as one frame; `first` is the frame's first byte."""
     size = len(data)
     if size < 126:  # noqa: PLR2004 - RFC 6455: the length itself, or a sign that 2 or 8 bytes of it follow
-        return b"\x81%c%b" % (size, data)
+        return b"%c%c%b" % (first, size, data)
     if size < 1 << 16:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), data)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), data)
+        return b"%c\x7e%b%b" % (first, size.to_bytes(2, "big"), data)
+    return b"%c\x7f%b%b" % (first, size.to_bytes(8, "big"), data)
 
 
 def chunk(data: bytes) -> bytes:
@@ -69,6 +83,16 @@ class WebSocketFrames:
         return b"".join(map(websocket_frame, events))
 
 
+class DeflatedFrames:
+    """Events as compressed WebSocket frames."""
+
+    name = "deflated"
+
+    def join(self, events: Sequence[Event]) -> bytes:
+        """Return a frame for each."""
+        return b"".join(map(deflated_frame, events))
+
+
 class SseChunks:
     """Events as blocks, in one chunk of an HTTP/1.1 body."""
 
@@ -80,6 +104,7 @@ class SseChunks:
 
 
 WEBSOCKET_FRAMES: Final = WebSocketFrames()
+DEFLATED_FRAMES: Final = DeflatedFrames()
 SSE_CHUNKS: Final = SseChunks()
 
 

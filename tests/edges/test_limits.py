@@ -269,14 +269,6 @@ async def test_a_close_is_answered_alike(server, code):
         await client.cut()
 
 
-async def test_compression_is_not_negotiated(server):
-    offer = "permessage-deflate; client_max_window_bits"
-    async with raw_websocket(server, **{"Sec-WebSocket-Extensions": offer}) as client:
-        assert "extensions" not in client.response.lower()
-        await client.send(frame(TEXT, b'{"type":"ping"}'))
-        assert (await client.frame())[0] == TEXT
-
-
 @pytest.mark.parametrize(
     "request_",
     [

@@ -1,0 +1,76 @@
+"""permessage-deflate (RFC 7692) without context: what is compressed once serves every client, and none costs memory."""
+
+import zlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+from wsproto.extensions import PerMessageDeflate
+from wsproto.frame_protocol import CloseReason
+
+ANSWER: Final = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+"""What an offer is answered with. Both sides may demand this of the other, whatever was offered (7.1.1)."""
+
+_FEASIBLE: Final = frozenset({"server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits"})
+"""Parameters that an offer may have. One with `server_max_window_bits` wants a form of its own, so it is declined."""
+
+_SYNC: Final = b"\x00\x00\xff\xff"
+"""Ends what zlib flushes, and is left out (7.2.1)."""
+
+_LEVEL: Final = 6
+_compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+
+
+def acceptable(offers: Iterable[str]) -> bool:
+    """Tell whether one of a client's offers can be answered with `ANSWER`; each is a header, and may hold several."""
+    return any(_feasible(offer) for header in offers for offer in header.split(","))
+
+
+def deflate(data: bytes) -> bytes:
+    """Compress a message so that it can be read without any before it.
+
+    A full flush forgets what was before; a compressor of its own for each message takes twice as long.
+    """
+    return (_compressor.compress(data) + _compressor.flush(zlib.Z_FULL_FLUSH)).removesuffix(_SYNC)
+
+
+class Inflate(PerMessageDeflate):
+    """A client's messages, decompressed no further than their limit: 200 KB of zeros are 200 MB otherwise."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: bytes of a message. One that is larger comes out one byte larger, without its rest."""
+        super().__init__(client_no_context_takeover=True, server_no_context_takeover=True)
+        self._enabled = True
+        self._most = most
+        self._size = 0
+
+    def frame_inbound_payload_data(self, proto: Any, data: bytes) -> bytes | CloseReason:
+        """Decompress a piece of a frame."""
+        if not self._inbound_compressed or not self._inbound_is_compressible:
+            return data
+        return self._inflated(data)
+
+    def frame_inbound_complete(self, proto: Any, fin: bool) -> bytes | CloseReason | None:  # noqa: FBT001 - wsproto's
+        """Decompress what a whole message ends with."""
+        if not fin or not self._inbound_is_compressible:
+            return None
+        compressed, self._inbound_compressed = self._inbound_compressed, None
+        rest = self._inflated(_SYNC) if compressed else None
+        self._decompressor, self._size = None, 0
+        return rest
+
+    def _inflated(self, data: bytes) -> bytes | CloseReason:
+        left = self._most + 1 - self._size
+        if left <= 0 or self._decompressor is None:
+            return b""
+        try:
+            piece = self._decompressor.decompress(bytes(data), left)
+        except zlib.error:
+            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+        self._size += len(piece)
+        return piece
+
+
+def _feasible(offer: str) -> bool:
+    name, *parameters = (part.strip() for part in offer.split(";"))
+    names = [parameter.partition("=")[0].strip() for parameter in parameters]
+    return name == PerMessageDeflate.name and _FEASIBLE.issuperset(names) and len(set(names)) == len(names)
