@@ -6,7 +6,7 @@ import orjson
 from pydantic.json_schema import models_json_schema
 
 from app import __version__
-from app.web.schemas import EventDocument
+from app.web.documents import EventDocument
 from app.web.services import WebSettings
 from app.web.wire import CURSOR_PARAMETERS, FILTER_FIELDS
 

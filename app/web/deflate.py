@@ -43,19 +43,27 @@ class Inflate(PerMessageDeflate):
         self._most = most
         self._size = 0
 
-    def frame_inbound_payload_data(self, proto: Any, data: bytes) -> bytes | CloseReason:
+    def frame_inbound_payload_data(self, proto: Any, data: bytes) -> bytes | CloseReason:  # noqa: ARG002 - wsproto's
         """Decompress a piece of a frame."""
         if not self._inbound_compressed or not self._inbound_is_compressible:
             return data
         return self._inflated(data)
 
-    def frame_inbound_complete(self, proto: Any, fin: bool) -> bytes | CloseReason | None:  # noqa: FBT001 - wsproto's
+    def frame_inbound_complete(
+        self,
+        proto: Any,  # noqa: ARG002 - wsproto's
+        fin: bool,  # noqa: FBT001 - likewise
+    ) -> bytes | CloseReason | None:
         """Decompress what a whole message ends with."""
-        if not fin or not self._inbound_is_compressible:
+        if not fin:
             return None
-        compressed, self._inbound_compressed = self._inbound_compressed, None
-        rest = self._inflated(_SYNC) if compressed else None
-        self._decompressor, self._size = None, 0
+        if not self._inbound_is_compressible:
+            # A ping may come between the frames of a message; between messages, the next may be compressed or not.
+            self._inbound_compressed = None if self._decompressor is None else True
+            return None
+        rest = self._inflated(_SYNC) if self._inbound_compressed else None
+        self._inbound_compressed = self._decompressor = None
+        self._size = 0
         return rest
 
     def _inflated(self, data: bytes) -> bytes | CloseReason:

@@ -14,9 +14,10 @@ from app.core.events import Cursor, Event, EventName
 from app.core.service import Ingested
 from app.web import query
 from app.web.body import body
+from app.web.documents import EventPageDocument, IngestedDocument, ProblemDocument
 from app.web.guard import requires_key
 from app.web.problems import describe
-from app.web.schemas import Address, ChainBatch, EventPageDocument, IngestedDocument, ProblemDocument
+from app.web.requests import Address, ChainBatch
 from app.web.services import services
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")

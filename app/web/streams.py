@@ -18,8 +18,9 @@ from app.core.ports import IdempotencyKey, StreamQuery
 from app.core.streams import Status, Stream
 from app.web import query
 from app.web.body import body
+from app.web.documents import ProblemDocument, StreamDocument, StreamPageDocument
 from app.web.guard import requires_key
-from app.web.schemas import Address, NewStream, ProblemDocument, StreamDocument, StreamPageDocument, StreamPatch
+from app.web.requests import Address, NewStream, StreamPatch
 from app.web.services import services
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/streams")

@@ -1,27 +1,23 @@
-"""The API's documents, as pydantic models: what comes in is checked here, field by field."""
+"""What the API is asked, as pydantic models: it is checked here, field by field."""
 
 from typing import Annotated, Any, Literal, Self
 from uuid import uuid4
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    JsonValue,
-    PositiveInt,
     StrictInt,
     StringConstraints,
     ValidationInfo,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from app.core.addresses import is_address
 from app.core.chain import ChainEvent, StreamCancelled, StreamCreated, StreamUpdated
 from app.core.errors import FieldError, InvalidInput
 from app.core.ports import ChainKey
 from app.core.streams import MAX_TIME, Status, Stream, StreamChange, parse_amount
+from app.web.documents import Document
 
 MAX_BATCH = 1000
 _MAX_INDEX = 2**31 - 1
@@ -70,12 +66,6 @@ EndTime = Annotated[Seconds, AfterValidator(_end_after_start)]
 TransactionHash = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True)]
 EventIndex = Annotated[StrictInt, Field(ge=0, le=_MAX_INDEX)]
 StreamId = Annotated[str, StringConstraints(pattern=r"^stream-[0-9a-zA-Z-]{1,120}$", to_lower=True)]
-
-
-class Document(BaseModel):
-    """A JSON object: camelCase names, and no other names than these."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True)
 
 
 def _new_stream(key: ChainKey | None, now: str, **given: Any) -> Stream:
@@ -233,79 +223,3 @@ class OutageReport(Document):
 
     source: str = Field("operator", pattern="^[a-z0-9][a-z0-9._-]{0,63}$", description="who or what it is about")
     reason: str = Field(min_length=1, max_length=500)
-
-
-class StreamDocument(Document):
-    """A stream."""
-
-    id: str
-    sender: str
-    recipient: str
-    deposit_amount: str
-    streamed_amount: str
-    remaining_amount: str
-    rate_per_second: str
-    start_time: int
-    end_time: int
-    status: Status
-    contract_id: str | None
-    transaction_hash: str | None
-    event_index: int | None
-    version: PositiveInt
-    created_at: str
-    updated_at: str
-
-
-class StreamPageDocument(Document):
-    """A page of streams, newest first; `next` is the `cursor` of the following page."""
-
-    streams: list[StreamDocument]
-    next: str | None
-
-
-class EventDocument(Document):
-    """An event of the log."""
-
-    id: str
-    event: Literal["stream.created", "stream.updated", "stream.cancelled"]
-    stream_id: str
-    version: PositiveInt
-    payload: StreamDocument
-    changed: list[str]
-    timestamp: str
-
-
-class EventPageDocument(Document):
-    """A page of the log; `cursor` is the `after` of the following page."""
-
-    events: list[EventDocument]
-    cursor: str
-
-
-class ResultDocument(Document):
-    """What became of one chain event."""
-
-    event_id: str
-    stream_id: str
-    action: Literal["created", "updated", "cancelled", "ignored", "rejected"]
-    id: str | None = None
-    error: dict[str, JsonValue] | None = None
-
-
-class IngestedDocument(Document):
-    """What became of a batch."""
-
-    results: list[ResultDocument]
-    accepted: int
-    ignored: int
-    rejected: int
-
-
-class ProblemDocument(BaseModel):
-    """An error, as in RFC 9457."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, str]] | None = None
