@@ -37,7 +37,7 @@ class Inflate(PerMessageDeflate):
     """A client's messages, decompressed no further than their limit: 200 KB of zeros are 200 MB otherwise."""
 
     def __init__(self, most: int) -> None:
-        """`most`: bytes of a message. One that is larger comes out one byte larger, without its rest."""
+        """`most`: bytes of a message. One that is larger ends the connection."""
         super().__init__(client_no_context_takeover=True, server_no_context_takeover=True)
         self._enabled = True
         self._most = most
@@ -67,15 +67,13 @@ class Inflate(PerMessageDeflate):
         return rest
 
     def _inflated(self, data: bytes) -> bytes | CloseReason:
-        left = self._most + 1 - self._size
-        if left <= 0 or self._decompressor is None:
-            return b""
+        assert self._decompressor is not None
         try:
-            piece = self._decompressor.decompress(bytes(data), left)
+            piece = self._decompressor.decompress(bytes(data), self._most + 1 - self._size)
         except zlib.error:
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
         self._size += len(piece)
-        return piece
+        return CloseReason.MESSAGE_TOO_BIG if self._size > self._most else piece
 
 
 def _feasible(offer: str) -> bool:

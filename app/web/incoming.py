@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import CloseConnection, Message, Ping, TextMessage
+from wsproto.frame_protocol import CloseReason
 
 from app.core.messages import Close
 from app.web.control import Control
@@ -55,7 +56,7 @@ class Incoming:
         for event in () if self._broken else self._protocol.events():
             if isinstance(event, CloseConnection):
                 self._broken = not self.answered
-                yield event
+                yield self._control.too_big() if event.code is CloseReason.MESSAGE_TOO_BIG else event
                 return
             if self._protocol.state is ConnectionState.OPEN:
                 if isinstance(event, Ping):
