@@ -56,7 +56,8 @@ class Incoming:
         for event in () if self._broken else self._protocol.events():
             if isinstance(event, CloseConnection):
                 self._broken = not self.answered
-                yield self._control.too_big() if event.code is CloseReason.MESSAGE_TOO_BIG else event
+                inflated = self._broken and event.code == CloseReason.MESSAGE_TOO_BIG
+                yield self._control.too_big() if inflated else event
                 return
             if self._protocol.state is ConnectionState.OPEN:
                 if isinstance(event, Ping):
