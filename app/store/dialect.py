@@ -74,6 +74,15 @@ class Dialect(Protocol):
         """Return what, beside the token, tells this history of the log from another one."""
 
 
+def borrowed(database: Database) -> Connection:
+    """Return a connection of the pool, to enter.
+
+    `databases` keeps one for each task. When its backend ends just as it is given back, it is neither given back nor
+    taken again, and whatever that task asks next fails, for ever; so here each use has its own.
+    """
+    return Connection(database, database._backend)
+
+
 def storable(text: str) -> bool:
     """Tell whether any column can hold `text`: PostgreSQL refuses a NUL even in a comparison."""
     return "\0" not in text

@@ -12,7 +12,7 @@ from app.core.clock import timestamp
 from app.core.errors import CursorExpired, Unavailable
 from app.core.events import Cursor, Event, EventFilter
 from app.core.ports import Position
-from app.store.dialect import UNREACHABLE, Dialect, epoch_of, translated
+from app.store.dialect import UNREACHABLE, Dialect, borrowed, epoch_of, translated
 from app.store.tables import log_state, stream_events
 
 _COLUMNS: Final = (
@@ -36,7 +36,7 @@ class SqlEventLog:
     async def position(self) -> Position:
         """Return epoch, head and floor as committed now."""
         with translated():
-            async with self._database.connection() as connection:
+            async with borrowed(self._database) as connection:
                 return await position_of(connection, self._dialect)
 
     async def read(self, after: Cursor, upto: int, wanted: EventFilter, limit: int) -> list[Event]:
@@ -48,9 +48,10 @@ class SqlEventLog:
             .limit(limit)
         )
         with translated():
-            rows = await self._database.fetch_all(query)
-            # After the rows: a floor that is still below was below when they were read, so none was missing.
-            floor = await self._database.fetch_val(select(log_state.c.floor))
+            async with borrowed(self._database) as connection:
+                rows = await connection.fetch_all(query)
+                # After the rows: a floor that is still below was below when they were read, so none was missing.
+                floor = await connection.fetch_val(select(log_state.c.floor))
         if floor is None:
             raise Unavailable(UNREACHABLE)
         if floor > after.seq:

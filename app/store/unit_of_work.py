@@ -24,7 +24,7 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.streams import Status, Stream
-from app.store.dialect import Dialect, Row, Transaction, storable, translated
+from app.store.dialect import Dialect, Row, Transaction, borrowed, storable, translated
 from app.store.event_log import event_of, position_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
 
@@ -130,7 +130,7 @@ class SqlStore:
         with translated():
             async with (
                 self._writers,
-                self._database.connection() as connection,
+                borrowed(self._database) as connection,
                 self._dialect.transaction(connection) as transaction,
             ):
                 yield connection, transaction
@@ -140,7 +140,8 @@ class SqlStore:
         if not storable(stream_id):
             return None
         with translated():
-            row = await self._database.fetch_one(select(*_STREAM_COLUMNS).where(streams.c.id == stream_id))
+            async with borrowed(self._database) as connection:
+                row = await connection.fetch_one(select(*_STREAM_COLUMNS).where(streams.c.id == stream_id))
         return None if row is None else stream_of(row)
 
     async def page(self, query: StreamQuery) -> StreamPage:
@@ -160,7 +161,8 @@ class SqlStore:
             conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
         ordered = select(*_STREAM_COLUMNS).where(*conditions).order_by(created_at.desc(), identity.desc())
         with translated():
-            rows = await self._database.fetch_all(ordered.limit(query.limit + 1))
+            async with borrowed(self._database) as connection:
+                rows = await connection.fetch_all(ordered.limit(query.limit + 1))
         found = [stream_of(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
         return StreamPage(found, (found[-1].created_at, found[-1].id) if more else None)

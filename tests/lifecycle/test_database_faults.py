@@ -12,11 +12,16 @@ import asyncpg
 import httpx
 import pytest
 
+from app.core.errors import Unavailable
+from app.core.events import EventFilter
+from app.store.address import dialect_for, parse_database_url
+from app.store.event_log import SqlEventLog
+from app.store.schema import opened
 from tests.conftest import api_of, skip_or_fail
 from tests.support.data import new_stream
 from tests.support.feeds import FeedClient, follow
 from tests.support.postgres import Cluster, find_binaries
-from tests.support.server import Server
+from tests.support.server import Server, prepare
 
 
 @pytest.fixture
@@ -289,3 +294,27 @@ async def test_what_another_process_writes_into_the_file_is_delivered(locked, tm
                 assert client.events == log
     finally:
         assert second.stop() == 0
+
+
+async def test_a_connection_that_cannot_be_given_back_does_not_spoil_the_next_look(own_cluster, tmp_path):
+    """The relay looks from one task for ever; a backend may end just when its connection returns to the pool."""
+    url = own_cluster.create_database("feed")
+    prepare(tmp_path, {"database_url": url})
+    dialect = dialect_for(parse_database_url(url), pool_size=2, timeout=3)
+    database = dialect.connect()
+    log = SqlEventLog(database, dialect)
+    async with opened(database):
+        before = await log.position()
+        for _ in range(5):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(asyncpg.Connection, "reset", reset_by_nobody)
+                with pytest.raises(Unavailable):
+                    await log.position()
+                with pytest.raises(Unavailable):
+                    await log.read(before.at(0), before.head, EventFilter(), 10)
+            assert await log.position() == before
+            assert await log.read(before.at(0), before.head, EventFilter(), 10) == []
+
+
+async def reset_by_nobody(*_: object, **__: object) -> None:
+    raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
