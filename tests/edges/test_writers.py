@@ -42,7 +42,7 @@ async def leave_often(server, contents: list[bytes]) -> None:
         async with turns:
             await send_and_leave(server, content, pause)
 
-    await asyncio.gather(*(one(content, chances.choice((0, 0.003, 0.01, 0.03))) for content in contents))
+    await asyncio.gather(*(one(content, chances.choice((0, 0.003, 0.01, 0.03, 0.1))) for content in contents))
 
 
 async def still_works(server) -> None:
