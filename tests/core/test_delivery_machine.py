@@ -36,7 +36,7 @@ from app.core.filter import EventFilter
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
 from app.core.ports import Appended
 from app.core.stream import Status, StreamChange
-from tests.core.test_streams import STREAM
+from tests.core.test_stream import STREAM
 from tests.support.memory import MemoryLog, MemoryStore, Process
 from tests.support.virtual import VirtualLoop, iterations
 

@@ -10,7 +10,7 @@ from app.core.event import Draft, Event, EventName
 from app.core.filter import EVERYTHING, EventFilter, keys_of
 from app.core.hub import Hub
 from app.core.ports import Position
-from tests.core.test_streams import NOW, STREAM
+from tests.core.test_stream import NOW, STREAM
 from tests.support.memory import row
 
 some = st.frozensets(st.sampled_from("abc"), max_size=2)
