@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 
-import click
 import structlog
 from hypercorn.config import Sockets
 from pydantic import SecretStr
@@ -45,7 +44,7 @@ def serve(settings: Settings) -> bool:
         port = port_of(sockets)
         _logger.info("listening", host=settings.host, port=port, workers=count)
         if key:
-            click.echo(welcome(settings.host, port, key))
+            logs.show(welcome(settings.host, port, key))
 
     if count == 1:
         _run(Application(settings), sockets, announce)
@@ -73,8 +72,7 @@ def _supervise(settings: Settings, sockets: Sockets, count: int, announce: Calla
 
 def _work(settings: Settings, sockets: Sockets, group: Group, place: int, report: Connection) -> None:
     """Be one of several processes: the sockets are everybody's, and the supervisor is told when this one serves."""
-    logs.configure(settings.log_level)
-    structlog.contextvars.bind_contextvars(worker=os.getpid())
+    logs.configure(settings.log_level, worker=place)
     parent = multiprocessing.parent_process()
     count = partial(group.write, place, os.getpid())
 
