@@ -1,17 +1,17 @@
 """The composition root: the only place that wires the parts."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from quart import Quart
 
 from app.broker.consumer import JetStreamTail
 from app.broker.jetstream import Broker
 from app.broker.publisher import Publisher
+from app.core.background import Background, Runner
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.relay import Relay
@@ -28,8 +28,6 @@ from app.web.application import create_quart
 from app.web.feed.liveness import Liveness
 from app.web.keys import Keys
 from app.web.services import Services, Workers
-
-Runner = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Application:
@@ -83,6 +81,7 @@ class Application:
                 report=report,
             ),
             workers=workers,
+            background=Background(),
             keys=Keys(settings.key_hashes),
             liveness=Liveness(
                 heartbeat=settings.heartbeat_interval,
@@ -103,10 +102,11 @@ class Application:
         )
         async with opened(self.database):
             await services.relay.prime(settings.ring_events)
-            async with _background(services.relay.run, services.liveness.run, retention.run, *self._tails()):
+            runners = {"relay": services.relay.run, "liveness": services.liveness.run, "retention": retention.run}
+            async with services.background.running({**runners, **self._tails()}):
                 yield
 
-    def _tails(self) -> list[Runner]:
+    def _tails(self) -> dict[str, Runner]:
         """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""
         relay, hub, url = self.services.relay, self.services.hub, self.settings.relay_url
         elected = self.dialect.elected_tail()
@@ -114,9 +114,13 @@ class Application:
             broker = Broker(url.get_secret_value())
             publisher = Publisher(self.services.log, broker)
             tail = JetStreamTail(broker, lambda: hub.epoch)
-            return [partial(elected.run, publisher), publisher.run, partial(tail.run, relay)]
+            return {
+                "elected": partial(elected.run, publisher),
+                "publisher": publisher.run,
+                "tail": partial(tail.run, relay),
+            }
         notified = self.dialect.tail()
-        return [partial(notified.run, relay)] if notified else []
+        return {"tail": partial(notified.run, relay)} if notified else {}
 
 
 def create_app(settings: Settings | None = None) -> Quart:
@@ -129,14 +133,3 @@ def create_app(settings: Settings | None = None) -> Quart:
 
     application.quart.while_serving(serving)
     return application.quart
-
-
-@asynccontextmanager
-async def _background(*runners: Runner) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(run()) for run in runners]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -157,17 +157,17 @@ class StreamService:
             raise Unavailable(message)
         task = asyncio.create_task(self._attempt(work))
         self._running.add(task)
-        task.add_done_callback(self._finished)
-        done, _ = await asyncio.wait({task}, timeout=self._timeout)
+        task.add_done_callback(self._running.discard)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._timeout)
+        except asyncio.CancelledError:
+            task.add_done_callback(_tell_failure)
+            raise
         if not done:
+            task.add_done_callback(_tell_failure)
             message = "the write takes too long; it may still be done, so ask again before you repeat it"
             raise Unavailable(message)
         return task.result()
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) and not isinstance(error, FluxoraError):
-            _logger.error("write_failed", exc_info=error)
 
     async def _attempt(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
         for _ in range(_ATTEMPTS - 1):
@@ -188,6 +188,12 @@ class StreamService:
                 await unit.commit()
                 self._relay.hand_over(appended)
             return result, appended.events
+
+
+def _tell_failure(task: asyncio.Task[Any]) -> None:
+    """Log why a write failed that nobody waits for any more; who waits tells it."""
+    if not task.cancelled() and (error := task.exception()) and not isinstance(error, FluxoraError):
+        _logger.error("write_failed", exc_info=error)
 
 
 _CHANGING: Final = frozenset({"created", "updated", "cancelled"})

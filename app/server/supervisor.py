@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import structlog
 
+from app.core.backoff import pause_after
 from app.server.signals import ending_signals
 from app.server.sockets import StartError
 
-_FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 5.0
 _STEADY_SECONDS: Final = 10.0
 _EXTRA_SECONDS: Final = 1.0
 """Workers end themselves at the deadline; who is still there a little later cannot."""
@@ -157,8 +156,8 @@ class Supervisor:
         now = time.monotonic()
         if now - worker.begun > _STEADY_SECONDS:
             self._failures[place] = 0
-        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** self._failures[place])
-        self._failures[place] = min(self._failures[place] + 1, 16)
+        self._failures[place] += 1
+        delay = pause_after(self._failures[place])
         self._due[place] = now + delay
         code = worker.process.exitcode
         process = worker.process.pid

@@ -6,6 +6,7 @@ from typing import Final, Protocol, cast
 
 from quart import current_app
 
+from app.core.background import Background
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.ports import EventLog, Store
@@ -68,6 +69,7 @@ class Services:
     guard: Guard
     keys: Keys
     liveness: Liveness
+    background: Background
     workers: Workers | None = None
     draining: bool = False
 

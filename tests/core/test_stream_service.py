@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from app.core.chain import StreamCancelled, StreamCreated, StreamUpdated
 from app.core.errors import (
@@ -229,3 +230,23 @@ async def test_a_rejected_chain_event_may_come_again_in_its_turn():
         "updated",
     ]
     assert await here.streams.ingest([]) == []
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@virtual
+async def test_a_write_that_fails_is_logged_once_by_whoever_hears_of_it(monkeypatch, leaves):
+    here = await process()
+
+    async def broken(_: object) -> None:
+        await asyncio.sleep(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(here.streams, "_commit", broken)
+    with capture_logs() as lines:
+        writing = asyncio.create_task(here.streams.ingest([]))
+        await asyncio.sleep(0.5)
+        if leaves:
+            writing.cancel()
+        await asyncio.sleep(2)
+    assert [line["event"] for line in lines] == (["write_failed"] if leaves else [])
+    assert leaves or isinstance(writing.exception(), ZeroDivisionError)
