@@ -1,6 +1,7 @@
 """The composition root: the only place that wires the parts."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -59,6 +60,14 @@ class Application:
         loop = asyncio.get_running_loop()
         while services.guard.by_transport.total() and loop.time() < deadline:  # noqa: ASYNC110 - a few looks, once
             await asyncio.sleep(0.01)
+
+    def crowded(self) -> bool:
+        """Whether this process has no place for a feed while another one on the same port has."""
+        services, most = self.services, self.settings.max_connections
+        if services.workers is None or services.guard.by_transport.total() < most:
+            return False
+        others = (each for each in services.workers.members if each.process != os.getpid())
+        return any(sum(each.by_transport.values()) < most for each in others)
 
     def _wire(self, settings: Settings, report: Report | None, workers: Workers | None) -> Services:
         hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, tick=settings.flush_interval)

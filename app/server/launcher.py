@@ -13,6 +13,7 @@ from hypercorn.utils import wrap_app
 
 from app.server.connection import Connection
 from app.server.install import install
+from app.server.resources import Complaints, Listener
 from app.server.signals import Stop
 from app.server.sockets import Limits, read_config
 
@@ -43,10 +44,13 @@ async def launch(
     *,
     announce: Callable[[], None],
     parent: int | None = None,
+    crowded: Callable[[], bool] = lambda: False,
+    inherited: bool = False,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, or until `parent`, a descriptor, becomes readable.
 
-    `announce` is called when it begins. Afterwards the signals are ignored: a platform may send them to every process,
+    `announce` is called when it begins. Connections are left to other processes while it is `crowded`; from the stop on,
+    those of `inherited` sockets are left to whoever serves next. Afterwards the signals are ignored: a platform may send them to every process,
     and a supervisor sends them too.
     """
     config = read_config(settings)
@@ -55,8 +59,15 @@ async def launch(
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     stop = Stop(lambda: loop.call_soon_threadsafe(asked.set), settings.shutdown_timeout)
+    loop.set_exception_handler(Complaints())
     if parent is not None:
         loop.add_reader(parent, stop.request)
+
+    def may_accept() -> bool:
+        return not (crowded() or (inherited and asked.is_set()))
+
+    sockets.secure_sockets[:] = [Listener.of(each, may_accept) for each in sockets.secure_sockets]
+    sockets.insecure_sockets[:] = [Listener.of(each, may_accept) for each in sockets.insecure_sockets]
 
     async def until_drained() -> None:
         for each in sockets.secure_sockets + sockets.insecure_sockets:
