@@ -79,6 +79,9 @@ class Outlet(Protocol):
     def wake(self) -> None:
         """See to it that `Subscription.catch_up` is called, if it does not run now."""
 
+    def fail(self) -> None:
+        """End the client's feed: writing to it failed."""
+
 
 class EventLog(Protocol):
     """The log, read. Every method raises Unavailable when the database cannot be reached."""
