@@ -128,3 +128,10 @@ def any_of(filters: tuple[EventFilter, ...]) -> Wanted:
     if len(distinct) == 1:
         return distinct[0]
     return EventFilter() if EventFilter() in distinct else AnyOf(distinct)
+
+
+def filters_of(wanted: Wanted) -> tuple[EventFilter, ...]:
+    """Return the filters that are joined in it."""
+    if isinstance(wanted, AnyOf):
+        return wanted.filters
+    return (wanted.in_log(),)

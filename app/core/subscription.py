@@ -57,6 +57,11 @@ class Subscription:
         return self._reader.wanted
 
     @property
+    def paused(self) -> bool:
+        """Whether it takes no events until `subscribe`."""
+        return self._paused
+
+    @property
     def position(self) -> Cursor:
         """Everything up to here was written or not wanted."""
         reader = self._reader

@@ -15,6 +15,7 @@ from app.core.ports import EventLog
 from app.core.subscription import Subscription
 
 SERVICE_RESTART: Final = 1012
+RESTART: Final = "service restart"
 _SLICE: Final = 100
 """Subscriptions that are told to close in one loop iteration."""
 
@@ -96,4 +97,4 @@ class Feed:
 
     def _farewell(self) -> Close:
         retry = jittered(self._retry_ms)
-        return Close(SERVICE_RESTART, f"service restart; retry in {retry} ms", retry)
+        return Close(SERVICE_RESTART, f"{RESTART}; retry in {retry} ms", retry)

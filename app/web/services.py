@@ -69,7 +69,11 @@ class Services:
     keys: Keys
     liveness: Liveness
     workers: Workers | None = None
-    draining: bool = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service shuts down; the feed knows."""
+        return self.feed.closing
 
 
 def services() -> Services:

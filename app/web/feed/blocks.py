@@ -16,33 +16,31 @@ CONNECTED: Final = b": connected\n"
 
 KEEPALIVE: Final = b": keepalive\n\n"
 
-LAST_CHUNK: Final = b"0\r\n\r\n"
-"""Ends an HTTP/1.1 body (RFC 9112, 7.1)."""
-
-
-def chunk(data: bytes) -> bytes:
-    """Return bytes as a chunk of an HTTP/1.1 body (RFC 9112, 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
 
 class SseBlocks:
-    """Events as blocks."""
+    """Events as blocks. `last` ends them."""
 
     name = "sse"
+    last = b""
 
     def join(self, events: Sequence[Event]) -> bytes:
         """Return a block for each."""
-        return b"".join([event.form("sse", _event_block) for event in events])
+        return self.framed(b"".join([event.form("sse", _event_block) for event in events]))
+
+    def framed(self, data: bytes) -> bytes:
+        """Return bytes as the connection has them: as they are."""
+        return data
 
 
 class SseChunks(SseBlocks):
-    """Events as blocks, in one chunk of an HTTP/1.1 body."""
+    """Events as blocks, in chunks of an HTTP/1.1 body (RFC 9112, 7.1)."""
 
     name = "sse-chunks"
+    last = b"0\r\n\r\n"
 
-    def join(self, events: Sequence[Event]) -> bytes:
-        """Return a chunk with a block for each."""
-        return chunk(super().join(events))
+    def framed(self, data: bytes) -> bytes:
+        """Return bytes as one chunk."""
+        return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 SSE_BLOCKS: Final = SseBlocks()
