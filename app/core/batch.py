@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.core.event import Event
-from app.core.ports import Form
+from app.core.outlet import Form
 
 BATCH_BYTES: Final = 64 * 1024
 """Events that are written to a socket at once are at most this, or one event: the mark of its write buffer."""

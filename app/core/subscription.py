@@ -10,7 +10,7 @@ from app.core.cursor import Cursor
 from app.core.filter import Wanted
 from app.core.history import History
 from app.core.messages import Close, ServiceMessage
-from app.core.ports import Outlet
+from app.core.outlet import Outlet
 from app.core.reader import LogReader
 
 _INBOX: Final = 64
@@ -112,6 +112,9 @@ class Subscription:
     def attach(self, outlet: Outlet) -> None:
         """Write to this outlet from now on."""
         self._outlet = outlet
+        # Its first words need no task: in a reconnect storm there are thousands of them.
+        while self._inbox and not outlet.full:
+            outlet.say(self._inbox.popleft())
         if self._inbox or self._close or outlet.full or not self._idle:
             outlet.wake()
         else:

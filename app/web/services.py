@@ -26,6 +26,7 @@ class WebSettings(Protocol):
     max_message_bytes: int
     message_rate_limit: int
     message_rate_window: float
+    heartbeat_interval: float
     keepalive_interval: float
     close_timeout: float
     retry_ms: int

@@ -79,15 +79,24 @@ class Socket:
     name = "socket"
 
     def __init__(
-        self, reading: asyncio.Event, mark: int, take: Callable[[list[bytes]], None], wake: Callable[[], None]
+        self,
+        reading: asyncio.Event,
+        mark: int,
+        take: Callable[[list[bytes]], None],
+        wake: Callable[[], None],
+        hear: Callable[[ServiceMessage], None],
     ) -> None:
         self.form = self
         self.wake = wake
+        self.hear = hear
         self.reading = reading
         self.mark = mark
         self.take = take
         self.unread: list[bytes] = []
         self.closed = self.full = self.failed = False
+
+    def say(self, message: ServiceMessage) -> None:
+        self.hear(message)
 
     def fail(self) -> None:
         self.failed = True
@@ -142,7 +151,7 @@ class Client:
         if cursor is not None:
             self._go_to(cursor)
         self.task = None
-        self.socket = Socket(self.reading, self.mark, self._take_bytes, self.wake)
+        self.socket = Socket(self.reading, self.mark, self._take_bytes, self.wake, self._take)
         self.subscription.attach(self.socket)
 
     def disconnect(self) -> None:
@@ -557,7 +566,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert live == {each for each in hub.subscriptions if each._joined}
             assert all(each.wanted == wanted for wanted, group in hub._live.items() for each in group)
             index = {(key, wanted) for key, found in hub._index.items() for wanted in found}
-            assert index == {(key, wanted) for wanted in hub._live for key in wanted.keys()}
+            assert index == {(key, wanted) for wanted in hub._live for key in wanted.keys()}  # noqa: SIM118
 
     @rule()
     def in_the_end_everyone_has_everything(self) -> None:

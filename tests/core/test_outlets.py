@@ -47,6 +47,10 @@ class Outlet:
         self.left -= 1
         return not self.full
 
+    def say(self, message) -> None:
+        self.said.append(message)
+        self.said_after.append(len(self.got))
+
     def fail(self) -> None:
         self.failed = True
 

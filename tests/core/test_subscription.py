@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core import ring as ring_module
 from app.core import history as history_module
+from app.core import ring as ring_module
 from app.core.filter import EventFilter
 from app.core.messages import Close, ServiceMessage
 from app.core.subscription import Subscription

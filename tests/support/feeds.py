@@ -17,7 +17,10 @@ ABOUT = {"feed.opened", "feed.position", "feed.closing"}
 
 
 class FeedClient:
-    """Collects messages; those about the connection alone (`feed.opened` and its like) in `about`. `cursor` is what to resume with. `ended` is set when the server ended the feed."""
+    """Collects messages; those about the connection alone (`feed.opened` and its like) in `about`.
+
+    `cursor` is what to resume with. `ended` is set when the server ended the feed.
+    """
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []

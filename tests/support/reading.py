@@ -54,6 +54,9 @@ class Reader:
         if self._task is None:
             self._task = asyncio.create_task(self._catch_up())
 
+    def say(self, message) -> None:
+        self._take(message)
+
     def fail(self) -> None:
         self.failed = True
 

@@ -12,8 +12,6 @@ from app.web.feed.registration import Registration
 from app.web.feed.session import FeedSession
 from app.web.services import WebSettings
 
-_POSITION_SECONDS: Final = 30.0
-
 
 class TextMessages:
     """Events as messages, a line each: JSON on one line has no other end of line."""
@@ -31,7 +29,7 @@ TEXT_MESSAGES: Final = TextMessages()
 class AsgiWebSocketSession(FeedSession):
     """Events as messages; `farewell` is how the handler is to close once all is sent."""
 
-    __slots__ = ("_control", "_greeting", "_told_at", "farewell")
+    __slots__ = ("_control", "_greeting", "_heartbeat", "_told_at", "farewell")
 
     def __init__(
         self, registration: Registration, outlet: AsgiOutlet, settings: WebSettings, *, greeting: bool
@@ -39,6 +37,7 @@ class AsgiWebSocketSession(FeedSession):
         """`greeting`: the client hears where it is."""
         self._control = Control(registration.subscription, settings)
         self._greeting = greeting
+        self._heartbeat = settings.heartbeat_interval
         self._told_at = outlet.last_read
         self.farewell: Close | None = None
         registration.watched.beat = self._beat
@@ -57,15 +56,16 @@ class AsgiWebSocketSession(FeedSession):
             self._end(close)
 
     def _beat(self, now: float) -> None:
-        if now - self._told_at >= _POSITION_SECONDS and self._greeting and not self._ended and not self.full:
+        if now - self._told_at >= self._heartbeat and self._greeting and not self._ended and not self.full:
             self._told_at = now
             if moved := self._registration.subscription.moved():
-                self._say(moved)
+                self.say(moved)
 
     def _take(self, data: bytes) -> None:
         """Nothing comes as bytes."""
 
-    def _say(self, message: ServiceMessage) -> None:
+    def say(self, message: ServiceMessage) -> None:
+        """Write a message."""
         self.write(message.data + b"\n")
 
     def _say_goodbye(self, close: Close) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from app.core.messages import Close, ServiceMessage
-from app.core.ports import Form
+from app.core.outlet import Form
 from app.web.feed.close_codes import INTERNAL_ERROR
 from app.web.feed.connection import ClientConnection
 from app.web.feed.registration import Registration
@@ -44,6 +44,10 @@ class FeedSession(ABC):
         """Hand bytes to the connection. False: it is full now."""
         return self._connection.write(data)
 
+    @abstractmethod
+    def say(self, message: ServiceMessage) -> None:
+        """Write a message."""
+
     def wake(self) -> None:
         """Do what is to be done beside live events."""
         if self._task is None and not self._ended:
@@ -78,7 +82,7 @@ class FeedSession(ABC):
                 if isinstance(said, Close):
                     self._end(said)
                     return
-                self._say(said)
+                self.say(said)
         except Exception:
             _logger.exception("feed_failed", connection_id=self._registration.id)
             self.fail()
@@ -96,10 +100,6 @@ class FeedSession(ABC):
         except Exception:
             _logger.exception("goodbye_failed", connection_id=self._registration.id)
             self._connection.abort()
-
-    @abstractmethod
-    def _say(self, message: ServiceMessage) -> None:
-        """Write a message."""
 
     @abstractmethod
     def _say_goodbye(self, close: Close) -> None:

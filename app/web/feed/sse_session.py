@@ -49,7 +49,7 @@ class SseSession(FeedSession):
         self._alive_at = now
         moved = subscription.moved() if self._greeting else None
         if moved is not None:
-            self._say(moved)
+            self.say(moved)
         else:
             self._connection.write(self._blocks.framed(KEEPALIVE))
 
@@ -57,7 +57,8 @@ class SseSession(FeedSession):
         """Drop what a client sends behind its request."""
         self._talks = self._talks or bool(data)
 
-    def _say(self, message: ServiceMessage) -> None:
+    def say(self, message: ServiceMessage) -> None:
+        """Write a message."""
         self._connection.write(self._blocks.framed(self._retry_line() + sse_message(message)))
 
     def _retry_line(self) -> bytes:
@@ -66,7 +67,7 @@ class SseSession(FeedSession):
 
     def _say_goodbye(self, close: Close) -> None:
         self._retry = close.retry or jittered(self._settings.retry_ms)
-        self._say(messages.closing(close.reason, self._registration.subscription.cursor))
+        self.say(messages.closing(close.reason, self._registration.subscription.cursor))
         self._connection.write(self._blocks.last)
         if self._talks:
             # What it sent may lie unread, and closing would reset the connection before it has all of this.

@@ -53,7 +53,7 @@ class WebSocketSession(FeedSession):
         """Send a ping; tell a client whose filter skips events where it is."""
         self.write(PING)
         if self._greeting and not self._ended and (moved := self._registration.subscription.moved()):
-            self._say(moved)
+            self.say(moved)
 
     def lost(self) -> None:
         """Give everything back."""
@@ -130,7 +130,8 @@ class WebSocketSession(FeedSession):
             self._connection.finish()
             self._connection.pause_reading()
 
-    def _say(self, message: ServiceMessage) -> None:
+    def say(self, message: ServiceMessage) -> None:
+        """Write a message."""
         self.write(text_frame(message.data))
 
     def _say_goodbye(self, close: Close) -> None:
