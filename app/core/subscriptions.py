@@ -47,7 +47,12 @@ class Feed:
         self._history = History(hub, log, look=nudge, concurrency=replay_concurrency)
         self._outages = outages
         self._open: set[Subscription] = set()
-        self.closing = False
+        self.closed = asyncio.Event()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the service shuts down: the one place that knows."""
+        return self.closed.is_set()
 
     @contextmanager
     def subscribe(self, wanted: Wanted, cursor: str | None, **options: bool) -> Iterator[Subscription]:
@@ -89,7 +94,7 @@ class Feed:
 
         Who opens a feed from now on is told at once, and gets no events.
         """
-        self.closing = True
+        self.closed.set()
         for count, subscription in enumerate(list(self._open), start=1):
             subscription.close(self._farewell(), catch_up=True)
             if count % _SLICE == 0:

@@ -6,7 +6,7 @@ from app.settings import Settings
 
 async def test_an_event_source_that_comes_back_too_early_is_told_when(tmp_path):
     application = Application(Settings(database_url=f"sqlite:///{tmp_path}/x.db"))
-    application.services.feed.closing = True
+    application.services.feed.closed.set()
     answer = await application.quart.test_client().get("/sse/streams")
     assert answer.status_code == 200
     assert answer.mimetype == "text/event-stream"

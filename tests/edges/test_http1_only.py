@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import skip_or_fail
+from tests.conftest import api_of, skip_or_fail
 from tests.edges.test_direct import TlsServer
-from tests.support.raw import get, raw, until_left, upgrade
+from tests.support.data import new_stream
+from tests.support.raw import connections, get, raw, until_connections, until_left, upgrade
 from tests.support.server import Server
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -63,6 +64,19 @@ async def test_a_list_header_may_have_several_lines_and_members(server, lines):
     request = upgrade().replace(b"Upgrade: websocket\r\nConnection: Upgrade\r\n", lines)
     async with raw(server, request) as client:
         assert b" 101 " in await client.until(b"\r\n\r\n")
+
+
+async def test_over_http_1_0_a_feed_has_no_chunks(server):
+    async with raw(server, get("/sse/streams").replace(b"HTTP/1.1", b"HTTP/1.0")) as client, api_of(server) as api:
+        head = (await client.until(b"\r\n\r\n")).lower()
+        assert b"transfer-encoding" not in head
+        first = await client.until(b"\n\n")
+        assert first.startswith(b": connected\nretry: 1000\nevent: feed.opened\ndata: {")
+        await api.post("/api/streams", json=new_stream())
+        block = await client.until(b"\n\n")
+        assert block.startswith(b'event: stream.created\ndata: {"id":"')
+        assert (await connections(server)) == (0, 1)
+    await until_connections(server, 0, 0)
 
 
 def test_tls_offers_http_1_1_only(tmp_path: Path):

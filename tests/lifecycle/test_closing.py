@@ -121,7 +121,7 @@ async def test_a_request_whose_body_has_not_ended_is_told(server):
     head = b"GET /sse/streams HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123"
     async with raw(server, head) as client:
         await asyncio.sleep(0.3)
-        stopping = asyncio.create_task(stopped(server, 4))
+        stopping = asyncio.create_task(stopped(server, 2))
         text = await client.until(b"feed.closing")
         assert b" 200 " in text
         await client.until(b"0\r\n\r\n")

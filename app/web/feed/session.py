@@ -111,6 +111,9 @@ class FeedSession(ABC):
 
 
 def own_connection(scope: Mapping[str, Any]) -> ClientConnection | None:
-    """Return the connection of a request, to write to it; None under other servers, which do not show it."""
+    """Return the connection of a request, to write to it.
+
+    None under other servers, which do not show it, and on HTTP/1.0, which has no chunks.
+    """
     connection: ClientConnection | None = (scope.get("state") or {}).get("connection")
-    return connection
+    return connection if scope.get("http_version") == "1.1" else None

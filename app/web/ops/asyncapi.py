@@ -115,7 +115,8 @@ def _operation(action: str, channel: str, messages: dict[str, Any]) -> dict[str,
 
 def _websocket_text(settings: WebSettings) -> str:
     return (
-        "Resume with lastEventId, or with the header Last-Event-ID on the handshake. Close codes: 1003 binary message, 1008 more than "
+        "Resume with lastEventId, or with the header Last-Event-ID on the handshake. "
+        "Close codes: 1003 binary message, 1008 more than "
         f"{settings.message_rate_limit} messages in {settings.message_rate_window:g} s, 1009 message over "
         f"{settings.max_message_bytes} bytes, 1011 internal error, 1012 service restart."
     )
