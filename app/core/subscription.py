@@ -115,6 +115,8 @@ class Subscription:
         # Its first words need no task: in a reconnect storm there are thousands of them.
         while self._inbox and not outlet.full:
             outlet.say(self._inbox.popleft())
+        if not self._inbox:
+            self._inbox = None  # an empty deque is 0.6 KiB
         if self._inbox or self._close or outlet.full or not self._idle:
             outlet.wake()
         else:

@@ -145,3 +145,71 @@ async def test_announcements_reach_the_live_and_the_stalled():
 
 def test_a_hub_without_history_has_no_epoch():
     assert str(Hub(ring_events=1, ring_bytes=1).cursor) == "-0"
+
+
+class Counting:
+    """A form that says how often it was made."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.joined: list[list[int]] = []
+        self.encoded: list[int] = []
+
+    def join(self, events) -> bytes:
+        self.joined.append([event.seq for event in events])
+        return b"".join(event.form("counting", self._encode) for event in events)
+
+    def _encode(self, event) -> bytes:
+        self.encoded.append(event.seq)
+        return event.data
+
+
+class Taking:
+    """A listener that takes all, in one form."""
+
+    def __init__(self, form: Counting) -> None:
+        self.form = form
+        self.got: list[bytes] = []
+        self.failed = False
+
+    def deliver(self, batch) -> None:
+        self.got.append(batch.bytes_for(self.form))
+
+    def fail(self) -> None:
+        self.failed = True
+
+
+class Failing(Taking):
+    def deliver(self, batch) -> None:
+        raise RuntimeError("broken")
+
+
+@virtual
+async def test_a_group_has_its_bytes_made_once_and_an_event_its_form():
+    here, form = await process(), Counting()
+    of_a, of_b = EventFilter(senders=frozenset("a")), EventFilter(recipients=frozenset("b"))
+    listeners = [Taking(form) for _ in range(9)]
+    for number, listener in enumerate(listeners):
+        here.hub.join(listener, (EventFilter(), of_a, of_b)[number % 3])
+    publish(here, row(1), row(2, sender="z"), row(3))
+    await settle()
+    assert sorted(form.joined) == [[1, 2, 3], [1, 2, 3], [1, 3]]
+    assert sorted(form.encoded) == [1, 2, 3]
+    assert all(len(listener.got) == 1 for listener in listeners)
+    # What was encoded is not kept beside the ring.
+    assert all(event.forms is None for event in here.hub.since(0, 10))
+
+
+@virtual
+async def test_a_listener_that_fails_is_failed_and_the_round_goes_on():
+    here, form = await process(), Counting()
+    listeners = [(Failing if number % 2 else Taking)(form) for number in range(10)]
+    for listener in listeners:
+        here.hub.join(listener, EventFilter())
+    publish(here, row(1))
+    await settle()
+    assert here.hub.flushed == 1
+    for listener in listeners:
+        assert listener.failed is isinstance(listener, Failing)
+        assert len(listener.got) == (not listener.failed)
