@@ -45,14 +45,10 @@ class AsgiWebSocketSession(FeedSession):
 
     def message(self, message: Any) -> None:
         """Take a message of the client."""
-        if self._ended:
-            return
-        try:
-            close = self._control.take(message, asyncio.get_running_loop().time())
-        except Exception:
-            self.fail()
-            raise
-        if close is not None:
+        self._guarded(self._heed, message)
+
+    def _heed(self, message: Any) -> None:
+        if not self._ended and (close := self._control.take(message, asyncio.get_running_loop().time())):
             self._end(close)
 
     def _beat(self, now: float) -> None:

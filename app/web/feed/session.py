@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -59,11 +59,7 @@ class FeedSession(ABC):
 
     def received(self, data: bytes) -> None:
         """Take what the client sent."""
-        try:
-            self._take(data)
-        except Exception:
-            _logger.exception("feed_failed", connection_id=self._registration.id)
-            self.fail()
+        self._guarded(self._take, data)
 
     def writable(self) -> None:
         """Go on where the connection was full."""
@@ -75,6 +71,14 @@ class FeedSession(ABC):
         if self._task is not None:
             self._task.cancel()
         self._registration.close()
+
+    def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Do something at the client's wish; a failure is its own."""
+        try:
+            act(*arguments)
+        except Exception:
+            _logger.exception("feed_failed", connection_id=self._registration.id)
+            self.fail()
 
     async def _catch_up(self) -> None:
         try:

@@ -95,11 +95,7 @@ class WebSocketSession(FeedSession):
             self._timer = loop.call_later(client.paused_for, self._resume)
 
     def _resume(self) -> None:
-        try:
-            self._act()
-        except Exception:
-            self.fail()
-            raise
+        self._guarded(self._act)
         if self._timer is None:
             self._connection.resume_reading()
 
