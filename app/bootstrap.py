@@ -9,23 +9,24 @@ from typing import Any
 
 from quart import Quart
 
+from app.broker.consumer import JetStreamTail
 from app.broker.jetstream import Broker
 from app.broker.publisher import Publisher
-from app.broker.tail import JetStreamTail
-from app.core.feed import Feed
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.relay import Relay
-from app.core.service import StreamService
+from app.core.stream_service import StreamService
+from app.core.subscriptions import Feed
 from app.settings import Settings
 from app.store.address import dialect_for, parse_database_url
 from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
 from app.store.schema import opened
 from app.store.unit_of_work import SqlStore
+from app.web.admission import Guard, Report
 from app.web.application import create_quart
-from app.web.guard import Guard, Keys, Report
-from app.web.liveness import Liveness
+from app.web.feed.liveness import Liveness
+from app.web.keys import Keys
 from app.web.services import Services, Workers
 
 Runner = Callable[[], Coroutine[Any, Any, None]]

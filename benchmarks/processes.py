@@ -19,8 +19,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from app.core.events import Draft, EventName
-from app.core.streams import Stream
+from app.core.event import Draft, EventName
+from app.core.stream import Stream
 from app.store.address import dialect_for, parse_database_url
 from app.store.unit_of_work import SqlStore
 from benchmarks.run import build_load

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from app.core.events import EVERYTHING, Cursor, Event, FilterKey, keys_of
+from app.core.cursor import Cursor
+from app.core.event import Event
+from app.core.filter import EVERYTHING, FilterKey, keys_of
 from app.core.messages import ServiceMessage
 from app.core.ports import Form, Position
 from app.core.ring import Ring

@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 
 from app.core.clock import timestamp, utc_now
-from app.core.events import Cursor, Event, EventFilter
+from app.core.cursor import Cursor
+from app.core.event import Event
+from app.core.filter import EventFilter
 
 
 @dataclass(frozen=True, slots=True)

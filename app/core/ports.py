@@ -5,8 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.core.events import Cursor, Draft, Event, EventFilter
-from app.core.streams import Status, Stream
+from app.core.cursor import Cursor
+from app.core.event import Draft, Event
+from app.core.filter import EventFilter
+from app.core.stream import Status, Stream
 
 ChainKey = tuple[str, int]
 """Transaction hash and event index: what makes a chain event itself."""

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.core import messages
+from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable
-from app.core.events import EVERYTHING, Cursor, Event, EventFilter, FilterKey
+from app.core.event import Event
+from app.core.filter import EVERYTHING, EventFilter, FilterKey
 from app.core.hub import BATCH_BYTES, Hub
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
 from app.core.ports import EventLog, Form, Outlet

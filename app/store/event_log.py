@@ -9,8 +9,10 @@ from databases.core import Connection
 from sqlalchemy import ColumnElement, delete, func, select, update
 
 from app.core.clock import timestamp
+from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable
-from app.core.events import Cursor, Event, EventFilter
+from app.core.event import Event
+from app.core.filter import EventFilter
 from app.core.ports import Position
 from app.store.dialect import UNREACHABLE, Dialect, borrowed, epoch_of, translated
 from app.store.tables import log_state, stream_events

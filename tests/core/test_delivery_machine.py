@@ -29,12 +29,14 @@ from app.core import relay as relay_module
 from app.core import ring as ring_module
 from app.core import subscription as subscription_module
 from app.core.chain import StreamCreated
+from app.core.cursor import Cursor
 from app.core.errors import FluxoraError
-from app.core.events import Cursor, Event, EventFilter
+from app.core.event import Event
+from app.core.filter import EventFilter
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
 from app.core.ports import Appended
-from app.core.streams import Status, StreamChange
-from tests.core.test_streams import STREAM
+from app.core.stream import Status, StreamChange
+from tests.core.test_stream import STREAM
 from tests.support.memory import MemoryLog, MemoryStore, Process
 from tests.support.virtual import VirtualLoop, iterations
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.core.events import EventFilter
+from app.core.filter import EventFilter
 from app.core.messages import Close
 from tests.core.test_hub import process, publish, seqs
 from tests.support.memory import row

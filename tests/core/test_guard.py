@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from quart import Quart
 from werkzeug.datastructures import Headers
 
-from app.web.guard import Admission, Guard, Keys, Refused
+from app.web.admission import Admission, Guard, Refused
+from app.web.keys import Keys
 from tests.support.virtual import virtual
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.core.events import EventFilter
+from app.core.filter import EventFilter
 from app.core.hub import Hub
 from app.core.messages import Events, Idle, pong
 from app.core.ports import Position

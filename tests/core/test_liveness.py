@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.liveness import Liveness
+from app.web.feed.liveness import Liveness
 from tests.support.virtual import VirtualLoop, settle, virtual
 
 HEARTBEAT, DEADLINE = 30.0, 20.0

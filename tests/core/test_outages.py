@@ -2,7 +2,7 @@
 
 import orjson
 
-from app.core.events import EventFilter
+from app.core.filter import EventFilter
 from tests.core.test_hub import process
 from tests.support.virtual import virtual
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from app.core import hub as hub_module
-from app.core.events import EventFilter
+from app.core.filter import EventFilter
 from app.core.messages import Close
 from app.core.subscription import Subscription
 from tests.core.test_hub import process, publish

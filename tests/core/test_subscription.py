@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.core import ring as ring_module
 from app.core import subscription as subscription_module
-from app.core.events import EventFilter
+from app.core.filter import EventFilter
 from app.core.messages import Close, Events, Idle, ServiceMessage
 from app.core.subscription import Subscription
 from tests.core.test_hub import process, publish, seqs

@@ -9,7 +9,7 @@ import websockets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.deflate import ANSWER, acceptable, deflate
+from app.web.feed.deflate import ANSWER, acceptable, deflate
 from tests.conftest import api_of
 from tests.support.data import created
 from tests.support.feeds import follow

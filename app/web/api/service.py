@@ -7,10 +7,10 @@ from quart_schema import document_request, document_response
 
 from app.core.errors import Conflict
 from app.core.relay import DATABASE
-from app.web.body import body
-from app.web.documents import ProblemDocument
-from app.web.guard import requires_key
-from app.web.requests import OutageReport
+from app.web.api.body import body
+from app.web.api.documents import ProblemDocument
+from app.web.api.requests import OutageReport
+from app.web.keys import requires_key
 from app.web.services import services
 
 blueprint = Blueprint("outages", __name__, url_prefix="/api/service")

@@ -9,12 +9,12 @@ import structlog
 
 from app.core.messages import Close, ServiceMessage
 from app.core.ports import Form
-from app.web import wire
-from app.web.connections import FeedConnection
-from app.web.liveness import Wire
+from app.web.feed.close_codes import INTERNAL_ERROR
+from app.web.feed.liveness import Wire
+from app.web.feed.session import FeedConnection
 
 _logger = structlog.get_logger(__name__)
-ENDING: Final = Close(wire.INTERNAL_ERROR, "internal error")
+ENDING: Final = Close(INTERNAL_ERROR, "internal error")
 
 
 class DirectFeed(ABC):

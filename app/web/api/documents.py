@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, PositiveInt
 from pydantic.alias_generators import to_camel
 
-from app.core.streams import Status
+from app.core.stream import Status
 
 
 class Document(BaseModel):

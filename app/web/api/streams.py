@@ -15,12 +15,12 @@ from quart_schema import document_headers, document_querystring, document_reques
 from app.core.addresses import is_address
 from app.core.errors import FieldError, InvalidInput, NotFound
 from app.core.ports import IdempotencyKey, StreamQuery
-from app.core.streams import Status, Stream
-from app.web import query
-from app.web.body import body
-from app.web.documents import ProblemDocument, StreamDocument, StreamPageDocument
-from app.web.guard import requires_key
-from app.web.requests import Address, NewStream, StreamPatch
+from app.core.stream import Status, Stream
+from app.web.api import pagination
+from app.web.api.body import body
+from app.web.api.documents import ProblemDocument, StreamDocument, StreamPageDocument
+from app.web.api.requests import Address, NewStream, StreamPatch
+from app.web.keys import requires_key
 from app.web.services import services
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/streams")
@@ -185,7 +185,7 @@ def _stream_query() -> StreamQuery:
     if wrong:
         raise InvalidInput(*wrong)
     return StreamQuery(
-        limit=query.limit(args, default=_DEFAULT, most=_MOST),
+        limit=pagination.limit(args, default=_DEFAULT, most=_MOST),
         before=(match[1], match[2]) if match else None,
         statuses=frozenset(map(Status, args.getlist("status"))),
         senders=frozenset(args.getlist("sender")),

@@ -6,9 +6,10 @@ import orjson
 from pydantic.json_schema import models_json_schema
 
 from app import __version__
-from app.web.documents import EventDocument
+from app.web.api.documents import EventDocument
+from app.web.feed.query import CURSOR_PARAMETERS
+from app.web.filters import FILTER_FIELDS
 from app.web.services import WebSettings
-from app.web.wire import CURSOR_PARAMETERS, FILTER_FIELDS
 
 _TEXT = {"type": "string"}
 

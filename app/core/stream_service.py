@@ -19,10 +19,10 @@ from app.core.errors import (
     Unavailable,
     WriteCollision,
 )
-from app.core.events import Draft, Event
+from app.core.event import Draft, Event
 from app.core.ports import ChainKey, IdempotencyKey, Store, UnitOfWork
 from app.core.relay import Relay
-from app.core.streams import Status, Stream, StreamChange
+from app.core.stream import Status, Stream, StreamChange
 
 _ATTEMPTS: Final = 5
 _logger = structlog.stdlib.get_logger(__name__)

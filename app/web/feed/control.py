@@ -8,7 +8,8 @@ from app.core import messages
 from app.core.errors import InvalidInput
 from app.core.messages import Close
 from app.core.subscription import Subscription
-from app.web import wire
+from app.web.feed.close_codes import MESSAGE_TOO_BIG, POLICY_VIOLATION, UNSUPPORTED_DATA
+from app.web.feed.control_messages import control_cursor, control_filter, parse_control
 from app.web.services import WebSettings
 
 
@@ -30,25 +31,25 @@ class Control:
         crowded = len(recent) == recent.maxlen and now - recent[0] < settings.message_rate_window
         recent.append(now)
         if not isinstance(message, str):  # Quart gives an empty binary message as None
-            return Close(wire.UNSUPPORTED_DATA, "binary messages are not accepted")
+            return Close(UNSUPPORTED_DATA, "binary messages are not accepted")
         if len(message.encode()) > settings.max_message_bytes:
             return self.too_big()
         if crowded:
-            return Close(wire.POLICY_VIOLATION, "too many messages")
+            return Close(POLICY_VIOLATION, "too many messages")
         self._act(message)
         return None
 
     def too_big(self) -> Close:
         """Return how to close after a message over the limit."""
-        return Close(wire.MESSAGE_TOO_BIG, f"message over {self._settings.max_message_bytes} bytes")
+        return Close(MESSAGE_TOO_BIG, f"message over {self._settings.max_message_bytes} bytes")
 
     def _act(self, text: str) -> None:
         subscription = self._subscription
         try:
-            message = wire.parse_control(text)
+            message = parse_control(text)
             kind = message["type"]
             if kind == "subscribe":
-                subscription.subscribe(wire.control_filter(message), wire.control_cursor(message))
+                subscription.subscribe(control_filter(message), control_cursor(message))
             elif kind == "unsubscribe":
                 subscription.unsubscribe()
             elif kind == "ping":

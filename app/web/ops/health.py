@@ -11,7 +11,7 @@ from quart_schema import hide
 
 from app import __version__
 from app.core.relay import DATABASE
-from app.web.metrics import render
+from app.web.ops.metrics import render
 from app.web.services import Services, services
 
 blueprint = Blueprint("health", __name__)

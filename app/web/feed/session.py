@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import structlog
 
-from app.core.events import EventFilter
-from app.web.guard import Admission
+from app.core.filter import EventFilter
+from app.web.admission import Admission
 from app.web.services import Services
 
 _logger = structlog.get_logger(__name__)

@@ -9,15 +9,17 @@ from pydantic.alias_generators import to_camel
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_request, document_response
 
+from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, FieldError, InvalidInput
-from app.core.events import Cursor, Event, EventName
-from app.core.service import Ingested
-from app.web import query
-from app.web.body import body
-from app.web.documents import EventPageDocument, IngestedDocument, ProblemDocument
-from app.web.guard import requires_key
+from app.core.event import Event, EventName
+from app.core.stream_service import Ingested
+from app.web.api import pagination
+from app.web.api.body import body
+from app.web.api.documents import EventPageDocument, IngestedDocument, ProblemDocument
+from app.web.api.requests import Address, ChainBatch
+from app.web.filters import event_filter
+from app.web.keys import requires_key
 from app.web.problems import describe
-from app.web.requests import Address, ChainBatch
 from app.web.services import services
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
@@ -62,8 +64,8 @@ async def ingest() -> Response:
 async def read() -> Response:
     """Read the log from a cursor on; the events are the feeds', byte for byte."""
     running = services()
-    wanted = query.event_filter(request.args, ("after", "limit"))
-    limit = query.limit(request.args, default=_DEFAULT, most=_MOST)
+    wanted = event_filter(request.args, ("after", "limit"))
+    limit = pagination.limit(request.args, default=_DEFAULT, most=_MOST)
     position = await running.log.position()
     after = _after(request.args.get("after"), default=position.at(position.floor))
     if after.epoch != position.epoch:

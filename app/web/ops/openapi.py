@@ -5,7 +5,7 @@ from typing import Any, Final
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing import Rule
 
-from app.web.documents import ProblemDocument
+from app.web.api.documents import ProblemDocument
 
 SECURITY_SCHEMES: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer"},

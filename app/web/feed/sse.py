@@ -5,14 +5,24 @@ from typing import Any, Final
 
 from quart import Blueprint, Response, request
 
-from app.core.feed import jittered
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
-from app.web import wire
-from app.web.connections import FeedConnection
-from app.web.direct import DirectFeed, direct_wire
-from app.web.guard import Admission, Refused
-from app.web.liveness import Wire
-from app.web.query import FeedQuery, feed_query
+from app.core.subscriptions import jittered
+from app.web.admission import Admission, Refused
+from app.web.feed.blocks import (
+    KEEPALIVE,
+    LAST_CHUNK,
+    SSE_CHUNKS,
+    chunk,
+    sse_event,
+    sse_message,
+    sse_opening,
+    sse_position,
+    sse_retry,
+)
+from app.web.feed.direct import DirectFeed, direct_wire
+from app.web.feed.liveness import Wire
+from app.web.feed.query import FeedQuery, feed_query
+from app.web.feed.session import FeedConnection
 from app.web.services import Services, services
 
 blueprint = Blueprint("sse", __name__)
@@ -29,7 +39,7 @@ async def feed() -> Response:
     query = feed_query(request.args, request.headers)
     if running.draining:
         # An EventSource that comes back too early would give up for good on a 503.
-        return _response(wire.sse_retry(jittered(running.settings.retry_ms)))
+        return _response(sse_retry(jittered(running.settings.retry_ms)))
     try:
         admission = running.guard.admit("sse", request)
     except Refused as refused:
@@ -53,7 +63,7 @@ async def _body(
     with FeedConnection(running, admission, scope, *query) as connection:
         # A cursor that may not be servable is not confirmed; what comes next says where the client is.
         position = None if query.cursor else str(connection.subscription.position)
-        yield wire.sse_opening(settings.retry_ms, position)
+        yield sse_opening(settings.retry_ms, position)
         if socket is not None:
             DirectSse(connection, socket, settings.keepalive_interval)
             return
@@ -65,15 +75,15 @@ async def _blocks(connection: FeedConnection, keepalive: float) -> AsyncIterator
     while True:
         delivery: Delivery = await connection.subscription.next(keepalive)
         if isinstance(delivery, Events):
-            yield b"".join(map(wire.sse_event, delivery.events))
+            yield b"".join(map(sse_event, delivery.events))
         elif isinstance(delivery, ServiceMessage):
-            yield wire.sse_message(delivery)
+            yield sse_message(delivery)
         elif isinstance(delivery, Idle):
             yield _keepalive(delivery)
         elif isinstance(delivery, Close):
             connection.reason = delivery.reason
             if delivery.retry is not None:
-                yield wire.sse_retry(delivery.retry)
+                yield sse_retry(delivery.retry)
             return
 
 
@@ -88,7 +98,7 @@ class DirectSse(DirectFeed):
         self._alive_at = socket.last_read
         if connection.watched is not None:
             connection.watched.beat = self._beat
-        super().__init__(connection, socket, wire.SSE_CHUNKS)
+        super().__init__(connection, socket, SSE_CHUNKS)
 
     def received(self, data: bytes) -> None:
         """Drop what a client sends behind its request."""
@@ -97,17 +107,17 @@ class DirectSse(DirectFeed):
         subscription = self._connection.subscription
         if now - max(self._alive_at, subscription.active_at) >= self._keepalive and not self._ended and not self.full:
             self._alive_at = now
-            self.write(wire.chunk(_keepalive(subscription.idle())))
+            self.write(chunk(_keepalive(subscription.idle())))
 
     def _encoded(self, message: ServiceMessage) -> bytes:
-        return wire.chunk(wire.sse_message(message))
+        return chunk(sse_message(message))
 
     def _say_goodbye(self, close: Close) -> None:
         if close.retry is not None:
-            self.write(wire.chunk(wire.sse_retry(close.retry)))
-        self.write(wire.LAST_CHUNK)
+            self.write(chunk(sse_retry(close.retry)))
+        self.write(LAST_CHUNK)
         self._wire.close()
 
 
 def _keepalive(idle: Idle) -> bytes:
-    return wire.sse_position(str(idle.cursor)) if idle.moved else wire.KEEPALIVE
+    return sse_position(str(idle.cursor)) if idle.moved else KEEPALIVE

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.core.chain import StreamCancelled, StreamCreated, StreamUpdated
 from app.core.errors import Conflict, NotFound
-from app.core.events import EventName
-from app.core.streams import JSON_NAMES, Status, Stream, StreamChange, parse_amount
+from app.core.event import EventName
+from app.core.stream import JSON_NAMES, Status, Stream, StreamChange, parse_amount
 
 ALLOWED = {
     ("active", "active"),

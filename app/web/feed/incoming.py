@@ -9,8 +9,8 @@ from wsproto.events import CloseConnection, Message, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from app.core.messages import Close
-from app.web.control import Control
-from app.web.deflate import Inflate
+from app.web.feed.control import Control
+from app.web.feed.deflate import Inflate
 
 FRAMES_PER_SECOND: Final = 200
 """A client's messages are limited far below, but those that keep the limit may come in pieces, and with pings."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from app.core.events import EventFilter
+from app.core.filter import EventFilter
 from app.core.hub import Hub
 from app.core.messages import Close
 from app.core.outages import Outages

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.events import EVERYTHING, Cursor, Draft, Event, EventFilter, EventName, keys_of
+from app.core.cursor import Cursor
+from app.core.event import Draft, Event, EventName
+from app.core.filter import EVERYTHING, EventFilter, keys_of
 from app.core.hub import Hub
 from app.core.ports import Position
-from tests.core.test_streams import NOW, STREAM
+from tests.core.test_stream import NOW, STREAM
 from tests.support.memory import row
 
 some = st.frozensets(st.sampled_from("abc"), max_size=2)

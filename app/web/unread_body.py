@@ -1,28 +1,9 @@
-"""Request bodies, read."""
+"""Answers wait for the request's body."""
 
 import asyncio
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
-from quart import request
-from werkzeug.exceptions import UnsupportedMediaType
-
-from app.core.errors import InvalidInput
-from app.web.problems import field_errors
-
-Model = TypeVar("Model", bound=BaseModel)
 _UNREAD_SECONDS: Final = 3.0
-
-
-async def body(model: type[Model]) -> Model:
-    """Return the request's JSON as a model, parsed and checked in one go. Raises InvalidInput."""
-    if not request.is_json:
-        message = "the body must be JSON, with Content-Type: application/json"
-        raise UnsupportedMediaType(message)
-    try:
-        return model.model_validate_json(await request.get_data())
-    except ValidationError as error:
-        raise InvalidInput(*field_errors(error)) from None
 
 
 class AnswerAfterBody:

@@ -8,12 +8,12 @@ from quart import Blueprint, Response, send_from_directory
 from quart_schema import hide
 from werkzeug.exceptions import NotFound
 
-from app.web.asyncapi import document
+from app.web.ops.asyncapi import document
 from app.web.services import services
 
 blueprint = Blueprint("pages", __name__)
 
-STATIC: Final = Path(__file__).parent.parent / "static"
+STATIC: Final = Path(__file__).parents[2] / "static"
 ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css")
 _HEADERS: Final = {
     "Content-Security-Policy": (

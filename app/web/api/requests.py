@@ -16,8 +16,8 @@ from app.core.addresses import is_address
 from app.core.chain import ChainEvent, StreamCancelled, StreamCreated, StreamUpdated
 from app.core.errors import FieldError, InvalidInput
 from app.core.ports import ChainKey
-from app.core.streams import MAX_TIME, Status, Stream, StreamChange, parse_amount
-from app.web.documents import Document
+from app.core.stream import MAX_TIME, Status, Stream, StreamChange, parse_amount
+from app.web.api.documents import Document
 
 MAX_BATCH = 1000
 _MAX_INDEX = 2**31 - 1

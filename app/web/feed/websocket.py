@@ -10,21 +10,22 @@ from wsproto.events import CloseConnection
 
 from app.core.errors import FluxoraError
 from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
-from app.web import wire
-from app.web.connections import FeedConnection
-from app.web.control import Control
-from app.web.deflate import ANSWER, acceptable
-from app.web.direct import ENDING, DirectFeed, direct_wire
-from app.web.guard import Refused
-from app.web.incoming import Incoming
-from app.web.liveness import Wire
+from app.web.admission import Refused
+from app.web.feed.close_codes import GOING_AWAY
+from app.web.feed.control import Control
+from app.web.feed.deflate import ANSWER, acceptable
+from app.web.feed.direct import ENDING, DirectFeed, direct_wire
+from app.web.feed.frames import DEFLATED_FRAMES, PING, WEBSOCKET_FRAMES, text_frame
+from app.web.feed.incoming import Incoming
+from app.web.feed.liveness import Wire
+from app.web.feed.query import feed_query
+from app.web.feed.session import FeedConnection
 from app.web.problems import respond
-from app.web.query import feed_query
 from app.web.services import Services, WebSettings, services
 
 blueprint = Blueprint("websocket", __name__)
 _logger = structlog.get_logger(__name__)
-_GONE: Final = Close(wire.GOING_AWAY, "client left")
+_GONE: Final = Close(GOING_AWAY, "client left")
 _EXTENSIONS: Final = "Sec-WebSocket-Extensions"
 _PONG: Final = 0x8A
 _MASK_BYTES: Final = 6
@@ -67,11 +68,11 @@ class DirectWebSocket(DirectFeed):
         self._timer: asyncio.TimerHandle | None = None
         if connection.watched is not None:
             connection.watched.pinger = self
-        super().__init__(connection, socket, wire.DEFLATED_FRAMES if deflated else wire.WEBSOCKET_FRAMES)
+        super().__init__(connection, socket, DEFLATED_FRAMES if deflated else WEBSOCKET_FRAMES)
 
     def ping(self) -> None:
         """Send a ping."""
-        self.write(wire.PING)
+        self.write(PING)
 
     def received(self, data: bytes) -> None:
         """Take what the client sent."""
@@ -129,7 +130,7 @@ class DirectWebSocket(DirectFeed):
             self._wire.close()
 
     def _encoded(self, message: ServiceMessage) -> bytes:
-        return wire.text_frame(message.data)
+        return text_frame(message.data)
 
     def _say_goodbye(self, close: Close) -> None:
         self.write(self._client.close_frame(close.code, close.reason))

@@ -1,0 +1,66 @@
+"""Events of the log: their cursors, their one encoding, and the filters that choose among them."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+import orjson
+
+from app.core.stream import Stream
+
+
+class EventName(StrEnum):
+    """What happened to a stream."""
+
+    CREATED = "stream.created"
+    UPDATED = "stream.updated"
+    CANCELLED = "stream.cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that is not committed yet: it has no place in the log, so no id."""
+
+    name: EventName
+    stream: Stream
+    changed: tuple[str, ...]
+    timestamp: str
+
+    def body(self) -> bytes:
+        """Return the event's JSON without its id, which the log draws when it appends."""
+        return orjson.dumps(
+            {
+                "event": self.name,
+                "streamId": self.stream.id,
+                "version": self.stream.version,
+                "payload": self.stream.to_json(),
+                "changed": self.changed,
+                "timestamp": self.timestamp,
+            }
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """A committed event. `data` is its JSON, the same bytes on every transport.
+
+    `forms` keeps what a transport made of `data`, so that each form is encoded once however many clients get it.
+    """
+
+    seq: int
+    name: str
+    stream_id: str
+    sender: str
+    recipient: str
+    id: str
+    data: bytes
+    forms: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def committed(  # noqa: PLR0917 - a row of the log has these columns
+        cls, epoch: str, seq: int, name: str, stream_id: str, sender: str, recipient: str, body: bytes
+    ) -> Self:
+        """Give a body from the log its id."""
+        event_id = f"{epoch}-{seq}"
+        data = b'{"id":"%b",%b' % (event_id.encode(), body[1:])
+        return cls(seq, name, stream_id, sender, recipient, event_id, data)
