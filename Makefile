@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check bench format lock clean
+.PHONY: help setup run test check bench format docs lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: $(VENV)/.dev ## measure against other servers, and write benchmarks/RESUL
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev ## write the parts of the documents that are made from the code
+	$(BIN)/python -m tests.docs.generated
 
 lock: $(VENV)/.dev ## resolve and pin the dependencies again
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
