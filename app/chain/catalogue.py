@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.contract import facts, notices
+from app.core.contract import facts, notices, unpublished
 from app.core.contract.facts import StreamFact
 from app.core.contract.notices import Notice
 
@@ -99,8 +99,8 @@ SHAPES: Final[Mapping[str, tuple[Shape, ...]]] = {
     "ac_set": (_of_stream(facts.AutoClaimSet),),
     "ac_revoke": (_of_stream(facts.AutoClaimRevoked),),
     "health": (_of_stream(facts.HealthChecked),),
-    "rate_cap": (_of_stream(facts.RateCapped),),
-    "sndr_xfr": (_of_stream(facts.SenderChanged),),
+    "rate_cap": (_of_stream(unpublished.RateCapped),),
+    "sndr_xfr": (_of_stream(unpublished.SenderChanged),),
     "offr_acc": (_of_stream(facts.OfferAccepted, stream_id="offer_id"),),
     "offr_crt": (_struct(notices.OfferCreated, "offer_id"),),
     "offr_cxl": (_struct(notices.OfferWithdrawn, "offer_id"),),
@@ -113,7 +113,7 @@ SHAPES: Final[Mapping[str, tuple[Shape, ...]]] = {
     "AdminUpd": (_row(notices.AdminChanged),),
     "upgraded": (_struct(notices.Upgraded),),
     "upgrade": (_row(notices.UpgradeCalled),),
-    "migrated": (_row(notices.Migrated),),
+    "migrated": (_row(unpublished.Migrated),),
     "tmpl_def": (_struct(notices.TemplateDefined, "template_id"),),
     "res_rel": (_row(notices.ReservationReleased, "owner"),),
 }

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
@@ -12,11 +11,16 @@ from app.core.contract.facts import StreamFact
 from app.core.contract.notices import Notice
 
 _HASH_SIZE: Final = 32
+_TYPES: Final[dict[type, Mapping[str, str]]] = {}
+"""What was worked out already: reading annotations is slow, and every event needs them."""
 
 
 def types_of(fact: type[StreamFact | Notice]) -> Mapping[str, str]:
     """Return the names of a fact's fields, in order, each with its type's name."""
-    return _types(fact)
+    known = _TYPES.get(fact)
+    if known is None:
+        known = _TYPES[fact] = _types(fact)
+    return known
 
 
 def field_of(kind: str, value: Value) -> Any:
@@ -31,8 +35,7 @@ def field_of(kind: str, value: Value) -> Any:
     return read(value.content)
 
 
-@cache
-def _types(fact: Any) -> Mapping[str, str]:
+def _types(fact: type[StreamFact | Notice]) -> Mapping[str, str]:
     hints = get_type_hints(fact, include_extras=True)
     return {field.name: _name(hints[field.name]) for field in fields(fact)}
 

@@ -54,26 +54,20 @@ def maps(values):
 VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=4).map(scval.to_vec) | maps(inner), max_leaves=12)
 
 
+READ = {
+    KINDS.SCV_VOID: lambda _: None,
+    KINDS.SCV_VEC: lambda value: tuple(of_sdk(each) for each in value.vec.sc_vec),
+    KINDS.SCV_MAP: lambda value: tuple((of_sdk(entry.key), of_sdk(entry.val)) for entry in value.map.sc_map),
+    KINDS.SCV_ADDRESS: lambda value: scval.from_address(value).address,
+    KINDS.SCV_BYTES: scval.from_bytes,
+    KINDS.SCV_STRING: lambda value: value.str.sc_string,
+    KINDS.SCV_SYMBOL: lambda value: value.sym.sc_symbol.decode("ascii"),
+}
+
+
 def of_sdk(value):
     """The SDK's value as ours."""
-    kind = {"u32": "u32"}.get(value.type.name, value.type.name.removeprefix("SCV_").lower())
-    match value.type:
-        case KINDS.SCV_VOID:
-            return Value("void", None)
-        case KINDS.SCV_VEC:
-            return Value("vec", tuple(of_sdk(each) for each in value.vec.sc_vec))
-        case KINDS.SCV_MAP:
-            return Value("map", tuple((of_sdk(entry.key), of_sdk(entry.val)) for entry in value.map.sc_map))
-        case KINDS.SCV_ADDRESS:
-            return Value("address", scval.from_address(value).address)
-        case KINDS.SCV_BYTES:
-            return Value("bytes", scval.from_bytes(value))
-        case KINDS.SCV_STRING:
-            return Value("string", value.str.sc_string)
-        case KINDS.SCV_SYMBOL:
-            return Value("symbol", value.sym.sc_symbol.decode("ascii"))
-        case _:
-            return Value(kind, scval.to_native(value))
+    return Value(value.type.name.removeprefix("SCV_").lower(), READ.get(value.type, scval.to_native)(value))
 
 
 def corpus():
@@ -121,8 +115,7 @@ def mutated(draw):
 def test_it_never_takes_what_the_sdk_refuses_and_never_raises_anything_else(data):
     try:
         ours = decode(b64encode(data).decode())
-    except Undecodable as error:
-        assert str(error)
+    except Undecodable:
         return
     theirs = xdr.SCVal.from_xdr_bytes(data)
     assert theirs.to_xdr_bytes() == data

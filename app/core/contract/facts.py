@@ -238,19 +238,3 @@ class HealthChecked(StreamFact):
     is_underfunded: Bool
     remaining_balance: I128
     seconds_remaining: U64
-
-
-@dataclass(frozen=True, slots=True)
-class RateCapped(StreamFact):
-    """`rate_cap`: published by a call that then fails, so that no ledger ever holds it."""
-
-    attempted_rate: I128
-    max_rate_per_second: I128
-
-
-@dataclass(frozen=True, slots=True)
-class SenderChanged(StreamFact):
-    """`sndr_xfr`: declared by the contract, published by none of its entry points."""
-
-    old_sender: Address
-    new_sender: Address

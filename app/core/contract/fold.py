@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from app.core.contract import birth, facts, life, money, notices, parties, terms
+from app.core.contract import birth, facts, life, money, notices, parties, terms, unpublished
 from app.core.contract.effect import CREATED, Effect, Rule, Scene, Verdict
 from app.core.contract.parked import Parked, Why
 from app.core.contract.seen import Seen
@@ -12,11 +12,10 @@ from app.core.contract.state import ContractState
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import changed
 
-_RULES: Final[Mapping[type, Rule]] = birth.RULES | life.RULES | money.RULES | terms.RULES | parties.RULES  # type: ignore[operator]
+_RULES: Final[Mapping[type, Rule]] = {**birth.RULES, **life.RULES, **money.RULES, **terms.RULES, **parties.RULES}
 _UNTOLD: Final = (facts.HealthChecked, facts.AutoClaimTriggered)
 """Taken of a known stream, without an event in the feed."""
-_NEVER: Final = (facts.RateCapped, facts.SenderChanged, notices.Migrated)
-"""Declared by the contract, and never on a ledger: if one comes, another revision runs, which somebody must look at."""
+_NEVER: Final = (unpublished.RateCapped, unpublished.SenderChanged, unpublished.Migrated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,15 +137,6 @@ class ReservationReleased(Notice):
 
 
 @dataclass(frozen=True, slots=True)
-class Migrated(Notice):
-    """`migrated`: reserved by the contract, never published."""
-
-    from_version: U32
-    to_version: U32
-    migrated_at: U64
-
-
-@dataclass(frozen=True, slots=True)
 class ExecutableUpdated(Notice):
     """The host's own `executable_update`, a system event beside `upgraded`."""
 
