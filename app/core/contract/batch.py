@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from app.core.contract import facts
 from app.core.contract.fold import Step, fold
-from app.core.contract.parked import Why
 from app.core.contract.seen import Seen
 from app.core.contract.state import ContractState
 from app.core.contract.stream import ChainStream
@@ -15,28 +15,14 @@ StreamKey = tuple[str, int]
 
 @dataclass(slots=True)
 class Folded:
-    """The contracts and streams afterwards, and the steps, in chain order: each with the index of its event.
+    """The contracts and streams afterwards, and the steps in chain order, each with the index of its event.
 
-    An event of the token has a step in each contract that pays with it. A parked event that found its stream later in
-    the same batch has a second step.
+    An event of the token has a step in each contract that pays with it.
     """
 
     contracts: dict[str, ContractState]
     streams: dict[StreamKey, ChainStream]
     steps: list[tuple[int, Step]] = field(default_factory=list)
-
-    def take(self, index: int, seen: Seen) -> list[Step]:
-        """Fold one event into each contract that it is for, and keep what comes of it."""
-        steps = []
-        for contract in [c for c in self.contracts.values() if seen.contract_id in {c.contract_id, c.token}]:
-            named = {number: self.streams.get((contract.contract_id, number)) for number in seen.fact.streams()}
-            step = fold(contract, {number: stream for number, stream in named.items() if stream}, seen)
-            self.contracts[contract.contract_id] = step.contract
-            for outcome in step.outcomes:
-                self.streams[contract.contract_id, outcome.stream.number] = outcome.stream
-            steps.append(step)
-        self.steps += [(index, step) for step in steps]
-        return steps
 
 
 def needed(events: Sequence[Seen]) -> frozenset[StreamKey]:
@@ -44,22 +30,43 @@ def needed(events: Sequence[Seen]) -> frozenset[StreamKey]:
     return frozenset((seen.contract_id, number) for seen in events for number in seen.fact.streams())
 
 
+def begun(events: Sequence[Seen]) -> frozenset[StreamKey]:
+    """Return the streams that these events begin.
+
+    Parked events that miss one of them belong into the same batch: folded after it they would be late.
+    """
+    return frozenset((seen.contract_id, number) for seen in events if (number := _begins(seen)) is not None)
+
+
 def fold_all(
     contracts: Mapping[str, ContractState], streams: Mapping[StreamKey, ChainStream], events: Sequence[Seen]
 ) -> Folded:
-    """Fold new events (none seen before) of configured contracts and their tokens."""
+    """Fold new events (none seen before, none twice) of configured contracts and their tokens."""
     folded = Folded(dict(contracts), dict(streams))
-    waiting: list[int] = []
     for index in sorted(range(len(events)), key=lambda number: events[number].place):
-        steps = folded.take(index, events[index])
-        waiting += [index for step in steps if step.parked and step.parked.why is Why.UNKNOWN_STREAM]
-        if any(outcome.name == "stream.created" for step in steps for outcome in step.outcomes):
-            waiting = [each for each in waiting if _still(folded, each, events[each])]
+        for contract in _concerned(folded, events[index]):
+            _take(folded, contract, index, events[index])
     return folded
 
 
-def _still(folded: Folded, index: int, seen: Seen) -> bool:
-    if (seen.contract_id, seen.fact.streams()[0]) not in folded.streams:
-        return True
-    folded.take(index, seen)
-    return False
+def _concerned(folded: Folded, seen: Seen) -> list[ContractState]:
+    return [each for each in folded.contracts.values() if seen.contract_id in {each.contract_id, each.token}]
+
+
+def _take(folded: Folded, contract: ContractState, index: int, seen: Seen) -> None:
+    keys = ((number, (contract.contract_id, number)) for number in seen.fact.streams())
+    step = fold(contract, {number: folded.streams[key] for number, key in keys if key in folded.streams}, seen)
+    folded.contracts[contract.contract_id] = step.contract
+    for outcome in step.outcomes:
+        folded.streams[contract.contract_id, outcome.stream.number] = outcome.stream
+    folded.steps.append((index, step))
+
+
+def _begins(seen: Seen) -> int | None:
+    match seen.fact:
+        case facts.Created(number):
+            return number
+        case facts.ShareDelegated(child_stream_id=number):
+            return number
+        case _:
+            return None

@@ -15,6 +15,8 @@ from app.core.contract.view import changed
 _RULES: Final[Mapping[type, Rule]] = {**birth.RULES, **life.RULES, **money.RULES, **terms.RULES, **parties.RULES}
 _UNTOLD: Final = (facts.HealthChecked, facts.AutoClaimTriggered)
 """Taken of a known stream, without an event in the feed."""
+_TIMELESS: Final = (facts.Cloned, facts.Renewed, facts.OfferAccepted)
+"""They say what a stream came of, which no later event changes."""
 _NEVER: Final = (unpublished.RateCapped, unpublished.SenderChanged, unpublished.Migrated)
 
 
@@ -52,9 +54,9 @@ class Step:
 def fold(contract: ContractState, streams: Mapping[int, ChainStream], seen: Seen) -> Step:
     """Apply one event; `streams` has those of `seen.fact.streams()` that are known, by their chain id.
 
-    Events of one contract come in chain order. One below its stream's `last` is late: a withdrawal is added, all else
-    parked. Whoever calls drops events that were seen before, by (transaction hash, event index). An event of the token
-    is folded into each contract that pays with it.
+    Events of one contract come in chain order. One below its stream's `last` is late: a withdrawal is added, and what
+    a stream came of is noted; all else is parked. Whoever calls drops events that were seen before, by (transaction
+    hash, event index). An event of the token is folded into each contract that pays with it, twice if it likes.
     """
     fact = seen.fact
     if isinstance(fact, _NEVER):
@@ -83,7 +85,7 @@ def _verdict(fact: facts.StreamFact, scene: Scene) -> Verdict:
         return Parked(Why.UNKNOWN_STREAM, message, (fact.stream_id,))
     if isinstance(fact, _UNTOLD):
         return ()
-    if scene.place < stream.last:
+    if scene.place < stream.last and not isinstance(fact, _TIMELESS):
         if isinstance(fact, facts.Withdrew | facts.WithdrewTo):
             return money.withdrawn_late(fact, stream, scene)
         return Parked(Why.LATE, f"it stands before the stream's last event, {stream.last.id}")
@@ -113,14 +115,18 @@ def _moved(contract: ContractState, seen: Seen, fact: notices.TokenMoved) -> Con
     if seen.contract_id != contract.token or fact.source != contract.contract_id:
         return contract
     pending = contract.pending_in(seen.place)
-    return replace(contract, pending=replace(pending, paid_out=pending.paid_out + fact.amount))
+    if seen.place.index <= pending.upto:
+        return contract
+    paid = pending.paid_out + fact.amount
+    return replace(contract, pending=replace(pending, paid_out=paid, upto=seen.place.index))
 
 
 def _spent(contract: ContractState, seen: Seen) -> ContractState:
     """Forget what was pending for this event: the next transfers belong to the next event."""
     pending = contract.pending_in(seen.place)
     auto = None if isinstance(seen.fact, facts.WithdrewTo) else pending.auto_claim
-    return replace(contract, pending=None if auto is None else replace(pending, paid_out=0, auto_claim=auto))
+    upto = max(pending.upto, seen.place.index)
+    return replace(contract, pending=replace(pending, paid_out=0, auto_claim=auto, upto=upto))
 
 
 def _noticed(contract: ContractState, seen: Seen) -> Step:

@@ -49,4 +49,4 @@ def like(stream: "ChainStream", source: "ChainStream | None") -> "ChainStream":
     """Take the kind of the stream that this one was made of, where that is settled."""
     if source is None or "kind" in source.assumed:
         return stream
-    return read_as(stream, [replace(stream.readings[0], kind=source.readings[0].kind)])
+    return read_as(stream, [replace(reading, kind=source.readings[0].kind) for reading in stream.readings])

@@ -43,26 +43,35 @@ def stream_of(record: dict[str, Any]) -> ChainStream:
 
 def state_record(state: ContractState) -> dict[str, Any]:
     """Return what changes of a contract's state as JSON; what is configured is left out."""
-    pending = state.pending
     return {
         "reasons": sorted(state.reasons),
         "pauseReason": state.pause_reason,
         "lastNotice": state.last_notice and state.last_notice.to_json(),
-        "pending": pending and [pending.transaction_hash, str(pending.paid_out), _text(pending.auto_claim)],
+        "pending": _pending_record(state.pending),
     }
 
 
 def state_of(configured: ContractState, record: dict[str, Any]) -> ContractState:
     """Return the configured contract with the state that `state_record` wrote."""
-    place, pending = record["lastNotice"], record["pending"]
+    place = record["lastNotice"]
     return replace(
         configured,
         reasons=frozenset(record["reasons"]),
         pause_reason=record["pauseReason"],
         last_notice=place and Place.from_json(place),
-        pending=pending and Pending(pending[0], int(pending[1]), None if pending[2] is None else int(pending[2])),
+        pending=_pending_of(record["pending"]),
     )
 
 
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
+def _pending_record(pending: Pending | None) -> list[Any] | None:
+    if pending is None:
+        return None
+    auto = None if pending.auto_claim is None else str(pending.auto_claim)
+    return [pending.transaction_hash, str(pending.paid_out), auto, pending.upto]
+
+
+def _pending_of(record: list[Any] | None) -> Pending | None:
+    if record is None:
+        return None
+    digest, paid_out, auto, upto = record
+    return Pending(digest, int(paid_out), None if auto is None else int(auto), upto)

@@ -14,12 +14,15 @@ class Pending:
     """What one transaction told so far that belongs to the next withdrawal in it.
 
     `paid_out` are base units that left the contract by the token's events since the contract's last; `auto_claim`
-    is the stream whose `wdraw_to` is to come. Kept between calls: a page may end inside a transaction.
+    is the stream whose `wdraw_to` is to come. Kept between calls: a page may end inside a transaction. `upto` is the
+    index of the last event that was counted: the token's events come twice with overlapping pages, and nobody
+    remembers their keys.
     """
 
     transaction_hash: str
     paid_out: int = 0
     auto_claim: int | None = None
+    upto: int = -1
 
 
 @dataclass(frozen=True, slots=True)
