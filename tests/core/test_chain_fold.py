@@ -265,14 +265,14 @@ def test_the_kind_is_open_only_where_two_fit():
 
 
 def test_a_relayer_s_fee_is_what_left_the_contract_beside_the_withdrawal():
-    life = Life(CREATED)
+    life, here = Life(CREATED), {"ledger": 50, "tx": "cd" * 32}
     for index, amount, source in ((0, 90, "C1"), (1, 10, "C1"), (0, 90, "C1"), (2, 500, "someone")):
-        life.take(notices.TokenMoved(source, amount), 1100, ledger=50, index=index, contract_id="TOKEN")
-    assert life.told(facts.Withdrew(0, 90, "bob"), 1100, ledger=50, index=3)[2]["fee"] == "10"
+        life.take(notices.TokenMoved(source, amount), 1100, index=index, contract_id="TOKEN", **here)
+    assert life.told(facts.Withdrew(0, 90, "bob"), 1100, index=3, **here)[2]["fee"] == "10"
     assert (life.streams[0].withdrawn, life.streams[0].relayer_fees) == (100, 10)
-    life.take(notices.TokenMoved("C1", 90), 1100, ledger=50, index=0, contract_id="TOKEN")
-    assert life.contract.pending.paid_out == 0
-    life.take(notices.TokenMoved("C1", 99), 1100, ledger=51, contract_id="TOKEN", tx="cd" * 32)
+    life.take(notices.TokenMoved("C1", 90), 1100, index=0, contract_id="TOKEN", **here)
+    assert life.told(facts.Withdrew(0, 5, "bob"), 1100, index=4, **here)[2]["fee"] == "0"
+    life.take(notices.TokenMoved("C1", 99), 1100, ledger=51, contract_id="TOKEN", tx="ef" * 32)
     assert life.told(facts.Withdrew(0, 50, "bob"), 1150, ledger=52)[2]["fee"] == "0"
 
 
