@@ -8,7 +8,7 @@ from app.core.contract import birth, facts, life, money, notices, parties, terms
 from app.core.contract.effect import CREATED, Effect, Rule, Scene, Verdict
 from app.core.contract.parked import Parked, Why
 from app.core.contract.seen import Seen
-from app.core.contract.state import ContractState
+from app.core.contract.state import ContractState, Pending
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import changed
 
@@ -70,8 +70,6 @@ def fold(contract: ContractState, streams: Mapping[int, ChainStream], seen: Seen
     after = _spent(contract, seen)
     if isinstance(verdict, Parked):
         return Step(after, parked=verdict)
-    if isinstance(fact, facts.AutoClaimTriggered):
-        after = replace(after, pending=replace(after.pending_in(seen.place), auto_claim=fact.stream_id))
     told = (_outcome(effect, scene) for effect in verdict)
     return Step(after, tuple(outcome for outcome in told if outcome))
 
@@ -114,19 +112,24 @@ def _outcome(effect: Effect, scene: Scene) -> Outcome | None:
 def _moved(contract: ContractState, seen: Seen, fact: notices.TokenMoved) -> ContractState:
     if seen.contract_id != contract.token or fact.source != contract.contract_id:
         return contract
-    pending = contract.pending_in(seen.place)
-    if seen.place.index <= pending.upto:
+    if contract.upto and seen.place <= contract.upto:
         return contract
-    paid = pending.paid_out + fact.amount
-    return replace(contract, pending=replace(pending, paid_out=paid, upto=seen.place.index))
+    pending = contract.pending_in(seen.place)
+    paid = replace(pending, paid_out=pending.paid_out + fact.amount)
+    return replace(contract, pending=paid, upto=seen.place)
 
 
 def _spent(contract: ContractState, seen: Seen) -> ContractState:
     """Forget what was pending for this event: the next transfers belong to the next event."""
-    pending = contract.pending_in(seen.place)
-    auto = None if isinstance(seen.fact, facts.WithdrewTo) else pending.auto_claim
-    upto = max(pending.upto, seen.place.index)
-    return replace(contract, pending=replace(pending, paid_out=0, auto_claim=auto, upto=upto))
+    if contract.upto and seen.place <= contract.upto:
+        return contract
+    auto = contract.pending_in(seen.place).auto_claim
+    if isinstance(seen.fact, facts.AutoClaimTriggered):
+        auto = seen.fact.stream_id
+    elif isinstance(seen.fact, facts.WithdrewTo):
+        auto = None
+    pending = None if auto is None else Pending(seen.place.transaction_hash, auto_claim=auto)
+    return replace(contract, pending=pending, upto=seen.place)
 
 
 def _noticed(contract: ContractState, seen: Seen) -> Step:

@@ -47,18 +47,20 @@ def state_record(state: ContractState) -> dict[str, Any]:
         "reasons": sorted(state.reasons),
         "pauseReason": state.pause_reason,
         "lastNotice": state.last_notice and state.last_notice.to_json(),
+        "upto": state.upto and state.upto.to_json(),
         "pending": _pending_record(state.pending),
     }
 
 
 def state_of(configured: ContractState, record: dict[str, Any]) -> ContractState:
     """Return the configured contract with the state that `state_record` wrote."""
-    place = record["lastNotice"]
+    place, upto = record["lastNotice"], record["upto"]
     return replace(
         configured,
         reasons=frozenset(record["reasons"]),
         pause_reason=record["pauseReason"],
         last_notice=place and Place.from_json(place),
+        upto=upto and Place.from_json(upto),
         pending=_pending_of(record["pending"]),
     )
 
@@ -67,11 +69,11 @@ def _pending_record(pending: Pending | None) -> list[Any] | None:
     if pending is None:
         return None
     auto = None if pending.auto_claim is None else str(pending.auto_claim)
-    return [pending.transaction_hash, str(pending.paid_out), auto, pending.upto]
+    return [pending.transaction_hash, str(pending.paid_out), auto]
 
 
 def _pending_of(record: list[Any] | None) -> Pending | None:
     if record is None:
         return None
-    digest, paid_out, auto, upto = record
-    return Pending(digest, int(paid_out), None if auto is None else int(auto), upto)
+    digest, paid_out, auto = record
+    return Pending(digest, int(paid_out), None if auto is None else int(auto))

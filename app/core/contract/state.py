@@ -14,15 +14,12 @@ class Pending:
     """What one transaction told so far that belongs to the next withdrawal in it.
 
     `paid_out` are base units that left the contract by the token's events since the contract's last; `auto_claim`
-    is the stream whose `wdraw_to` is to come. Kept between calls: a page may end inside a transaction. `upto` is the
-    index of the last event that was counted: the token's events come twice with overlapping pages, and nobody
-    remembers their keys.
+    is the stream whose `wdraw_to` is to come. Kept between calls: a page may end inside a transaction.
     """
 
     transaction_hash: str
     paid_out: int = 0
     auto_claim: int | None = None
-    upto: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,8 @@ class ContractState:
     """A contract, by its address. `decimals` and `token` are configured; None: not known.
 
     `reasons` are the emergencies that are on: gl_pause, pr_pause, ct_pause, and upgraded until somebody confirms the
-    revision. Not empty: the contract is degraded.
+    revision. Not empty: the contract is degraded. `upto` is the highest place that was folded: the token's events come
+    twice with overlapping pages, nobody remembers their keys, and only those above it count.
     """
 
     contract_id: str
@@ -40,6 +38,7 @@ class ContractState:
     pause_reason: str | None = None
     last_notice: Place | None = None
     pending: Pending | None = None
+    upto: Place | None = None
 
     @property
     def source(self) -> str:
