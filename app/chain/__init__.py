@@ -1,0 +1,1 @@
+"""What happens on the chain: read from Stellar RPC, told as events."""
