@@ -495,7 +495,7 @@ export class StreamFeed {
     this.#pump();
     if (this.#queue.length > (this.options.buffer ?? 10_000) && !this.full) {
       this.full = true;
-      this.#source.pause();
+      this.#source?.pause();
     }
   }
 
@@ -532,7 +532,7 @@ export class StreamFeed {
     if (this.options.store) this.#saving ??= setTimeout(() => this.#save(), 200);
     if (this.full && this.#queue.length < (this.options.buffer ?? 10_000) / 2) {
       this.full = false;
-      this.#source.resume();
+      this.#source?.resume();
     }
   }
 

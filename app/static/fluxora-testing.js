@@ -2,11 +2,12 @@
 import { StreamFeed } from "./fluxora-streams.js";
 
 class FakeFeed extends StreamFeed {
-  #seq = 0;
+  #seq = 0; #known = new Map();
 
   constructor({ streams = [], ...options } = {}) {
     super("http://fake.invalid/", { ...options, connect: false, share: false });
     this.given = streams;
+    for (const each of streams) this.#known.set(each.id, each);
     this.took("state", { name: "live", reason: "a fake feed", transport: "fake" });
   }
 
@@ -15,12 +16,13 @@ class FakeFeed extends StreamFeed {
   /** Deliver an event; what is left out is filled in. Returns the whole event. */
   emit(event = {}) {
     const id = this.#next(), streamId = event.streamId ?? event.payload?.id ?? "stream-fake-0";
-    const version = event.version ?? (this.streams.get(streamId)?.version ?? 0) + 1;
+    const version = event.version ?? (this.#known.get(streamId)?.version ?? 0) + 1;
     const whole = {
       id, event: version === 1 ? "stream.created" : "stream.updated", streamId, version, changed: [],
       timestamp: new Date().toISOString(), ...event,
-      payload: { id: streamId, status: "active", version, ...this.streams.get(streamId), ...event.payload, version },
+      payload: { id: streamId, status: "active", version, ...this.#known.get(streamId), ...event.payload, version },
     };
+    this.#known.set(streamId, whole.payload);
     this.took("event", whole, whole.id);
     return whole;
   }
