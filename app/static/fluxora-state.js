@@ -85,13 +85,18 @@ export function accrued(stream, at) {
   const end = open ? 2n ** 64n - 1n : time("endTime", 0);
   let now = typeof at === "bigint" ? at : BigInt(Math.floor(at instanceof Date ? at / 1000 : at));
   if (status === "completed") return deposit;
-  if (status === "cancelled") now = time("cancelledAt", Math.floor(Date.parse(stream.updatedAt) / 1000) || now);
+  if (status === "cancelled") {
+    const { cancelledAt = stream.cancelledAt } = base;
+    // Nobody told when: no more than what left is known to have accrued.
+    if (cancelledAt == null) return base.withdrawn === undefined ? units(stream.streamedAmount) : BigInt(base.withdrawn);
+    now = BigInt(cancelledAt);
+  }
   if (now < cliff || deposit <= 0n) return 0n;
   if (kind === "cliffOnly") return deposit;
   const until = now < end ? now : end, from = kind === "cliffSlope" ? cliff : since;
   const product = rate * (until > from ? until - from : 0n);
   if (kind !== "cliffSlope" && rate < 0n) return 0n;
   if (kind !== "cliffSlope" && since >= end) return clamp(checkpoint);
-  if (product > I128) return deposit;
-  return clamp(kind === "cliffSlope" ? product : checkpoint + product);
+  if (kind === "cliffSlope") return clamp(product);
+  return clamp(checkpoint + (product > I128 ? deposit : product)); // The contract's multiplication fails there.
 }

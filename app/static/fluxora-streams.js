@@ -227,8 +227,10 @@ export class Line {
   state(name, reason, more) { this.say("state", { name, reason, transport: this.link?.kind, ...more }); }
 
   async token(why) {
-    const late = sleep(LONGEST_WAIT).then(() => { throw new Error("it did not come in time"); });
-    return Promise.race([this.options.getToken?.(why), this.options.getToken ? late : undefined]);
+    if (!this.options.getToken) return undefined;
+    let timer;
+    const late = new Promise((_, fail) => { timer = setTimeout(fail, LONGEST_WAIT, new Error("it did not come in time")); });
+    return Promise.race([this.options.getToken(why), late]).finally(() => clearTimeout(timer));
   }
 
   get canSocket() { return !!globalThis.WebSocket && (this.options.transports ?? ["websocket"]).includes("websocket"); }
