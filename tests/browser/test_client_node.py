@@ -44,7 +44,9 @@ def npm(*arguments: str, cwd: Path) -> str:
     if found is None:
         skip_or_fail("npm is not installed")
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    done = subprocess.run([found, *arguments], cwd=cwd, env=kept, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [found, *arguments], cwd=cwd, env=kept, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

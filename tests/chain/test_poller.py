@@ -6,8 +6,8 @@ import pytest
 
 from app.chain.position import ChainPosition
 from app.core.errors import Unavailable
-from tests.support.polled import MemoryChain, Polled, expected, nodes_of
 from tests.support.fake_rpc import RpcError
+from tests.support.polled import MemoryChain, Polled, expected, nodes_of
 
 DENSE = expected("dense")
 SHAPES = ["v22", "v23", "v28", "v30"]
