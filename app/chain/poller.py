@@ -115,9 +115,10 @@ class Poller:
         """Read a page and store it; returns the seconds to wait before the next one."""
         # Another node, or the same one after a failure: its last page may have come from one that lagged.
         again = provider is not self._asked
+        asked = self._now
         page = await provider.read(self._polling.contracts, position, again=again, limit=self._polling.page)
         self._asked = provider
-        self._pace.seen(page.window.latest)
+        self._pace.seen(page.window.latest, asked)
         upto = max(position, page.upto or position)
         caught_up = upto.ledger >= page.window.latest and (upto.ends_ledger or upto == position)
         if upto == position and not caught_up and not again:

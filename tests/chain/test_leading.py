@@ -93,10 +93,8 @@ def every(seconds: float, count: int, jitter: float = 0.0) -> list[float]:
     return closes
 
 
-@pytest.mark.parametrize(("seconds", "jitter", "most"), [(5, 0, 1.2), (5, 1, 1.9), (2.5, 0, 1.4), (6, 0, 1.2)])
-def test_at_the_head_a_ledger_costs_about_one_call_and_is_there_within_a_second(
-    seconds: float, jitter: float, most: float
-) -> None:
+@pytest.mark.parametrize(("seconds", "jitter"), [(5, 0), (5, 1), (2.5, 0), (6, 0)])
+def test_at_the_head_a_ledger_costs_one_call_or_two_and_is_there_within_a_second(seconds: float, jitter: float) -> None:
     @virtual
     async def run() -> None:
         node, store = Node(every(seconds, 200, jitter)), MemoryChain()
@@ -106,16 +104,16 @@ def test_at_the_head_a_ledger_costs_about_one_call_and_is_there_within_a_second(
         assert len(store.items) == 201
         late = [there - close for there, close in zip(store.arrived[1:], node.closes, strict=True)]
         assert max(late) < 1
-        assert node.calls / 200 < most
+        assert node.calls / 200 < 2
 
     run()
 
 
 @virtual
 async def test_a_head_that_stands_still_is_asked_less_and_less_and_told_after_a_minute() -> None:
-    node, store = Node([*every(5, 20), 1000.0]), MemoryChain()
+    node, store = Node([*every(5, 20), *(1000.0 + 5 * late for late in range(60))]), MemoryChain()
     process = Process("a", [node], store, MemoryLease())
-    await asyncio.sleep(node.closes[-2] + 50)
+    await asyncio.sleep(node.closes[19] + 50)
     assert process.announcer.told == []
     await asyncio.sleep(40)
     assert process.announcer.told == [("degraded", "no node gives new ledgers")]
