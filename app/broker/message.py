@@ -5,7 +5,8 @@ from typing import Final
 
 import orjson
 
-from app.core.events import Cursor, Event
+from app.core.cursor import Cursor
+from app.core.event import Event
 from app.core.ports import Appended
 
 _MOST_BYTES: Final = 262_144

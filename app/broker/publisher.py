@@ -10,8 +10,9 @@ from nats.js.errors import APIError, NotFoundError
 
 from app.broker.jetstream import STREAM, Broker, subject_of
 from app.broker.message import decode, encode, in_pieces
+from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable
-from app.core.events import Cursor, EventFilter
+from app.core.filter import EventFilter
 from app.core.ports import Appended, EventLog
 
 _PAGE: Final = 500

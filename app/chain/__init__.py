@@ -1,1 +1,1 @@
-"""From the bytes of Stellar RPC to the core's facts: XDR, StrKey, the contract's catalogue of topics."""
+"""What happens on the chain: asked of Stellar RPC, and read from its bytes as the core's facts."""

@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Protocol
 
 from app.core.errors import Conflict, NotFound
-from app.core.events import EventName
+from app.core.event import EventName
 from app.core.ports import ChainKey
-from app.core.streams import Status, Stream, StreamChange
+from app.core.stream import Status, Stream, StreamChange
 
 
 @dataclass(frozen=True, slots=True)

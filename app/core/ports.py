@@ -5,8 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.core.events import Cursor, Draft, Event, EventFilter
-from app.core.streams import Status, Stream
+from app.core.cursor import Cursor
+from app.core.event import Draft, Event
+from app.core.filter import EventFilter
+from app.core.stream import Status, Stream
 
 ChainKey = tuple[str, int]
 """Transaction hash and event index: what makes a chain event itself."""
@@ -47,35 +49,6 @@ class Replay:
 
     fingerprint: str
     body: bytes
-
-
-class Form(Protocol):
-    """How events look on one kind of connection."""
-
-    @property
-    def name(self) -> str:
-        """Tells this form from others."""
-
-    def join(self, events: Sequence[Event]) -> bytes:
-        """Return the bytes of events, one after the other; each event is encoded once."""
-
-
-class Outlet(Protocol):
-    """A socket that takes bytes at once, and whoever looks after it."""
-
-    @property
-    def form(self) -> Form:
-        """How events look on it."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the socket wants no more now. `Subscription.wake` is called when it does again."""
-
-    def write(self, data: bytes) -> bool:
-        """Hand bytes to the socket. False: it is full now."""
-
-    def wake(self) -> None:
-        """See to it that `Subscription.catch_up` is called, if it does not run now."""
 
 
 class EventLog(Protocol):

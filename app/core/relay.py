@@ -10,8 +10,10 @@ from typing import Final
 
 import structlog
 
+from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable
-from app.core.events import Cursor, Event, EventFilter
+from app.core.event import Event
+from app.core.filter import EventFilter
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.ports import Appended, EventLog

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from app.core.events import Event
+from app.core.event import Event
 
 _SLACK = 1024
 """Trimmed this many at a time: deleting from the front of a list moves the rest."""

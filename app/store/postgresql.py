@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.ports import Tail
 from app.store.dialect import Row, storable
-from app.store.tail import ElectedTail, NotifyTail
+from app.store.notifications import ElectedTail, NotifyTail
 
 _APPEND_LOCK: Final = 0x466C7578
 """Key of the advisory lock that orders appends: `Flux`."""

@@ -12,7 +12,7 @@ from databases.core import Connection
 from sqlalchemy import ColumnElement, Table, and_, or_, select, update
 
 from app.core.clock import timestamp, utc_now
-from app.core.events import Draft
+from app.core.event import Draft
 from app.core.ports import (
     Appended,
     ChainKey,
@@ -23,7 +23,7 @@ from app.core.ports import (
     StreamQuery,
     sorted_unique,
 )
-from app.core.streams import Status, Stream
+from app.core.stream import Status, Stream
 from app.store.dialect import Dialect, Row, Transaction, borrowed, storable, translated
 from app.store.event_log import event_of, position_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams

@@ -10,10 +10,13 @@ from quart_cors import cors
 from quart_schema import QuartSchema
 
 from app import __version__
-from app.web import events, health, outages, pages, problems, sse, streams, websocket
-from app.web.body import AnswerAfterBody
-from app.web.openapi import SECURITY_SCHEMES, OpenAPI
+from app.web import problems
+from app.web.api import events, service, streams
+from app.web.feed import sse, websocket
+from app.web.ops import health, pages
+from app.web.ops.openapi import SECURITY_SCHEMES, OpenAPI
 from app.web.services import EXTENSION, Services
+from app.web.unread_body import AnswerAfterBody
 
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,128}")
 _logger = structlog.get_logger(__name__)
@@ -37,10 +40,10 @@ def create_quart(services: Services) -> Quart:
         openapi_provider_class=OpenAPI,
     )
     app.extensions[EXTENSION] = services
-    for module in (streams, events, outages, health, pages, sse, websocket):
+    for module in (streams, events, service, health, pages, sse, websocket):
         app.register_blueprint(module.blueprint)
     problems.register(app)
-    app.asgi_app = AnswerAfterBody(app.asgi_app)  # type: ignore[method-assign]
+    app.asgi_app = AnswerAfterBody(app.asgi_app, services.feed.closed)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(_end)
     if services.settings.cors_origins:

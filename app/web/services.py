@@ -6,14 +6,15 @@ from typing import Final, Protocol, cast
 
 from quart import current_app
 
-from app.core.feed import Feed
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.ports import EventLog, Store
 from app.core.relay import Relay
-from app.core.service import StreamService
-from app.web.guard import Guard, Keys
-from app.web.liveness import Liveness
+from app.core.stream_service import StreamService
+from app.core.subscriptions import Feed
+from app.web.admission import Guard
+from app.web.feed.liveness import Liveness
+from app.web.keys import Keys
 
 EXTENSION: Final = "fluxora"
 
@@ -25,6 +26,7 @@ class WebSettings(Protocol):
     max_message_bytes: int
     message_rate_limit: int
     message_rate_window: float
+    heartbeat_interval: float
     keepalive_interval: float
     close_timeout: float
     retry_ms: int
@@ -68,7 +70,11 @@ class Services:
     keys: Keys
     liveness: Liveness
     workers: Workers | None = None
-    draining: bool = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service shuts down; the feed knows."""
+        return self.feed.closing
 
 
 def services() -> Services:

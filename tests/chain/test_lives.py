@@ -76,7 +76,7 @@ def test_without_hints_what_is_not_marked_as_assumed_is_the_contract_s_own_recor
 @given(SEEDS)
 def test_any_split_with_duplicates_gives_the_same(seed):
     rng, events = random.Random(seed), []
-    for sim, told in life(seed):
+    for sim, told in life(seed):  # noqa: B007 - the last of them is looked at
         events += told
     start = {sim.address: contract_of(sim)}
     whole = fold_all(start, {}, events)

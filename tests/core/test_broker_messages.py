@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.message import decode, encode, in_pieces
-from app.core.events import Cursor, Event
+from app.core.cursor import Cursor
+from app.core.event import Event
 from app.core.ports import Appended
 
 texts = st.text(max_size=20)

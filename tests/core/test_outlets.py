@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from app.core import hub as hub_module
-from app.core.events import EventFilter
+from app.core.filter import EventFilter
 from app.core.messages import Close
 from app.core.subscription import Subscription
 from tests.core.test_hub import process, publish
@@ -46,6 +46,13 @@ class Outlet:
         self.writes += 1
         self.left -= 1
         return not self.full
+
+    def say(self, message) -> None:
+        self.said.append(message)
+        self.said_after.append(len(self.got))
+
+    def fail(self) -> None:
+        self.failed = True
 
     def wake(self) -> None:
         if self.task is None:
@@ -176,8 +183,8 @@ async def test_idle_moves_who_did_not_want_what_came():
         Outlet(subscription)
         publish(here, row(1))
         await settle()
-        assert (str((idle := subscription.idle()).cursor), idle.moved) == ("one-1", True)
-        assert not subscription.idle().moved
+        assert str(subscription.moved().cursor) == "one-1"
+        assert subscription.moved() is None
 
 
 @virtual

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from app.core import relay as relay_module
+from app.core.cursor import Cursor
 from app.core.errors import Unavailable
-from app.core.events import Cursor
 from app.core.ports import Appended, Position
 from tests.core.test_hub import process
 from tests.support.memory import MemoryLog, MemoryStore, Process, row

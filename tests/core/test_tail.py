@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.store.tail import NotifyTail
+from app.store.notifications import NotifyTail
 from tests.support.virtual import settle, virtual
 
 

@@ -2,7 +2,7 @@
 
 from app.bootstrap import Application
 from app.core.errors import CursorExpired
-from app.core.events import Event
+from app.core.event import Event
 from app.core.ports import Position
 from app.settings import Settings
 

@@ -12,7 +12,7 @@ import pytest
 from app.broker.jetstream import STREAM, Broker, subject_of
 from app.broker.message import decode
 from app.broker.publisher import Publisher
-from app.core.events import Cursor
+from app.core.cursor import Cursor
 from app.core.ports import Appended
 from tests.conftest import api_of
 from tests.support.data import created, new_stream

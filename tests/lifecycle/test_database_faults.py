@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.core.errors import Unavailable
-from app.core.events import EventFilter
+from app.core.filter import EventFilter
 from app.store.address import dialect_for, parse_database_url
 from app.store.event_log import SqlEventLog
 from app.store.schema import opened

@@ -74,9 +74,7 @@ class Record:
     rate_changed: int = 0
 
     def accrued(self, now: int) -> int:
-        terms = Terms(
-            self.kind, self.rate, self.deposit, self.cliff, self.end, self.checkpoint, self.checkpoint_at
-        )
+        terms = Terms(self.kind, self.rate, self.deposit, self.cliff, self.end, self.checkpoint, self.checkpoint_at)
         return accrued_by(terms, now)
 
 
@@ -151,7 +149,8 @@ class Sim:
         least = {Kind.LINEAR: rate * (end - start), Kind.CLIFF_SLOPE: rate * (end - cliff)}.get(kind, 100)
         record = Record(
             len(self.streams), sender, recipient, max(1, least) + self.rng.choice([0, 0, 300]), rate, start, cliff, end,
-            kind, start, self.rng.choice([0, 5]), self.rng.choice([None, "6d656d6f"]), pooled=sender == recipient, **more,
+            kind, start, self.rng.choice([0, 5]), self.rng.choice([None, "6d656d6f"]),
+            pooled=sender == recipient, **more,
         )  # fmt: skip
         self.streams[record.number] = record
         created = facts.Created(
@@ -224,9 +223,7 @@ def delegate_recipient_share(sim: Sim) -> list[Any]:
     )  # fmt: skip
     parent.checkpoint, parent.checkpoint_at, parent.rate, parent.deposit = accrued, sim.now, rate, kept
     sim.streams[child.number] = child
-    return [
-        facts.ShareDelegated(parent.number, child.number, parent.recipient, delegatee, bps, rate, child_rate)
-    ]
+    return [facts.ShareDelegated(parent.number, child.number, parent.recipient, delegatee, bps, rate, child_rate)]
 
 
 def pause_stream(sim: Sim) -> list[Any]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import orjson
 
+from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable, WriteCollision
-from app.core.events import Cursor, Draft, Event, EventFilter
-from app.core.feed import Feed
+from app.core.event import Draft, Event
+from app.core.filter import EventFilter
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.ports import (
@@ -24,8 +25,9 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.relay import Relay
-from app.core.service import StreamService
-from app.core.streams import Stream
+from app.core.stream import Stream
+from app.core.stream_service import StreamService
+from app.core.subscriptions import Feed
 
 _LOCK_TIMEOUT = 2.0
 

@@ -1,0 +1,77 @@
+"""Events of the log: their cursors, their one encoding, and the filters that choose among them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+import orjson
+
+from app.core.stream import Stream
+
+
+class EventName(StrEnum):
+    """What happened to a stream."""
+
+    CREATED = "stream.created"
+    UPDATED = "stream.updated"
+    CANCELLED = "stream.cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that is not committed yet: it has no place in the log, so no id."""
+
+    name: EventName
+    stream: Stream
+    changed: tuple[str, ...]
+    timestamp: str
+
+    def body(self) -> bytes:
+        """Return the event's JSON without its id, which the log draws when it appends."""
+        return orjson.dumps(
+            {
+                "event": self.name,
+                "streamId": self.stream.id,
+                "version": self.stream.version,
+                "payload": self.stream.to_json(),
+                "changed": self.changed,
+                "timestamp": self.timestamp,
+            }
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """A committed event. `data` is its JSON, the same bytes on every transport.
+
+    `forms` keeps what transports made of `data` while the hub gives the event out, so that each form is encoded once
+    however many filters want it. Afterwards it is None: the ring's memory is `data` alone.
+    """
+
+    seq: int
+    name: str
+    stream_id: str
+    sender: str
+    recipient: str
+    id: str
+    data: bytes
+    forms: dict[str, bytes] | None = None
+
+    def form(self, name: str, make: Callable[[Self], bytes]) -> bytes:
+        """Return the event in a transport's form; `make` encodes it."""
+        if self.forms is None:
+            return make(self)
+        made = self.forms.get(name)
+        if made is None:
+            made = self.forms[name] = make(self)
+        return made
+
+    @classmethod
+    def committed(  # noqa: PLR0917 - a row of the log has these columns
+        cls, epoch: str, seq: int, name: str, stream_id: str, sender: str, recipient: str, body: bytes
+    ) -> Self:
+        """Give a body from the log its id."""
+        event_id = f"{epoch}-{seq}"
+        data = b'{"id":"%b",%b' % (event_id.encode(), body[1:])
+        return cls(seq, name, stream_id, sender, recipient, event_id, data)

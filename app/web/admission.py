@@ -1,0 +1,104 @@
+"""Who may write, and how many may listen."""
+
+from collections import Counter
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, NoReturn
+
+from quart import Response
+from quart.wrappers.base import BaseRequestWebsocket
+
+from app.web.problems import problem
+
+_RETRY_AFTER: Final = 5
+Report = Callable[[Counter[str]], None]
+"""Is told the open connections by transport, whenever they change."""
+
+
+class Refused(Exception):
+    """No place for another connection; `response` says so, before any upgrade."""
+
+    def __init__(self, response: Response, reason: str) -> None:
+        super().__init__(reason)
+        self.response = response
+
+
+class Admission:
+    """A place among the open connections; given back once, at the latest when nobody holds it any more.
+
+    A response whose client left before its first byte never runs, so no `finally` in it does.
+    """
+
+    __slots__ = ("_guard", "_places", "address", "transport")
+
+    def __init__(self, guard: "Guard", transport: str, address: str) -> None:
+        """Take a place."""
+        self.transport = transport
+        self.address = address
+        self._guard = guard
+        self._places = (guard.by_transport, transport), (guard.by_address, address)
+        for counter, name in self._places:
+            counter[name] += 1
+        guard.changed()
+
+    def release(self) -> None:
+        """Give the place back."""
+        if not self._places:
+            return
+        for counter, name in self._places:
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
+        self._places = ()  # type: ignore[assignment]
+        self._guard.changed()
+
+    def __del__(self) -> None:
+        """Give the place back if nobody did."""
+        self.release()
+
+
+class Guard:
+    """Counts open feed connections and keeps their caps."""
+
+    def __init__(
+        self, *, max_connections: int, max_per_address: int, proxy_hops: int, report: Report | None = None
+    ) -> None:
+        """`proxy_hops`: how many proxies in front add to `X-Forwarded-For`."""
+        self.by_transport: Counter[str] = Counter()
+        self.by_address: Counter[str] = Counter()
+        self.refused = 0
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
+        self._proxy_hops = proxy_hops
+        self._report = report
+
+    def changed(self) -> None:
+        """Tell how many connections there are now."""
+        if self._report:
+            self._report(self.by_transport)
+
+    def admit(self, transport: str, client: BaseRequestWebsocket) -> Admission:
+        """Take a place for a client. Raises Refused."""
+        address = self.address_of(client)
+        if self.by_transport.total() >= self._max_connections:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "no more connections are taken now")
+        if self.by_address[address] >= self._max_per_address:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too-many-connections", "too many connections from your address")
+        return Admission(self, transport, address)
+
+    def refuse_all(self) -> NoReturn:
+        """Raise Refused: the service shuts down."""
+        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down", "the service is shutting down")
+
+    def address_of(self, client: BaseRequestWebsocket) -> str:
+        """Return the address a request comes from: the one that the outermost trusted proxy saw."""
+        if self._proxy_hops:
+            hops = [hop.strip() for line in client.headers.getlist("X-Forwarded-For") for hop in line.split(",")]
+            if len(hops) >= self._proxy_hops:
+                return hops[-self._proxy_hops]
+        peer = client.scope.get("client")
+        return peer[0] if peer else "local"
+
+    def _refuse(self, status: HTTPStatus, slug: str, detail: str) -> NoReturn:
+        self.refused += 1
+        raise Refused(problem(status, slug, detail, retry_after=_RETRY_AFTER), slug)

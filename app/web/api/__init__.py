@@ -1,0 +1,1 @@
+"""The REST routes: what is asked, and what is answered."""

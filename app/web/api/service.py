@@ -1,0 +1,46 @@
+"""`/api/service`: what an operator or the indexer says of things outside."""
+
+from http import HTTPStatus
+
+from quart import Blueprint, Response
+from quart_schema import document_request, document_response
+
+from app.core.errors import Conflict
+from app.core.relay import DATABASE
+from app.web.api.body import body
+from app.web.api.documents import ProblemDocument
+from app.web.api.requests import OutageReport
+from app.web.keys import requires_key
+from app.web.services import services
+
+blueprint = Blueprint("outages", __name__, url_prefix="/api/service")
+
+
+@blueprint.post("/degraded")
+@requires_key
+@document_request(OutageReport)
+@document_response(ProblemDocument, HTTPStatus.CONFLICT)
+async def degraded() -> Response:
+    """Tell every client that something is out of order; telling the same again changes nothing."""
+    report = await body(OutageReport)
+    _refuse_own(report.source)
+    services().outages.begin(report.source, report.reason)
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+@blueprint.post("/recovered")
+@requires_key
+@document_request(OutageReport)
+@document_response(ProblemDocument, HTTPStatus.CONFLICT)
+async def recovered() -> Response:
+    """Tell every client that it works again."""
+    report = await body(OutageReport)
+    _refuse_own(report.source)
+    services().outages.end(report.source, report.reason)
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _refuse_own(source: str) -> None:
+    if source == DATABASE:
+        message = "the service itself watches the database; name another source"
+        raise Conflict(message, field="source")

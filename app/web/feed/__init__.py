@@ -1,0 +1,1 @@
+"""`/ws/streams` and `/sse/streams`: the feed as its clients get it."""

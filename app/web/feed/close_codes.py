@@ -1,0 +1,13 @@
+"""WebSocket close codes (RFC 6455, 7.4.1)."""
+
+from typing import Final
+
+GOING_AWAY: Final = 1001
+
+POLICY_VIOLATION: Final = 1008
+
+UNSUPPORTED_DATA: Final = 1003
+
+MESSAGE_TOO_BIG: Final = 1009
+
+INTERNAL_ERROR: Final = 1011

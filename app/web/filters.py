@@ -1,0 +1,52 @@
+"""Filters as clients write them: in query strings and in control messages."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from werkzeug.datastructures import MultiDict
+
+from app.core.addresses import is_address
+from app.core.errors import FieldError, InvalidInput
+from app.core.event import EventName
+from app.core.filter import EventFilter
+
+FILTER_FIELDS: Final = ("streamId", "sender", "recipient", "event", "participant")
+
+_ADDRESSES: Final = frozenset({"sender", "recipient", "participant"})
+
+
+def filter_of(fields: Mapping[str, Sequence[str]]) -> EventFilter:
+    """Build a filter of the values given for each field; raises InvalidInput for what could never match."""
+    wrong = [
+        FieldError(field, problem)
+        for field, values in fields.items()
+        for value in values
+        if (problem := _problem_with(field, value))
+    ]
+    if wrong:
+        raise InvalidInput(*wrong)
+    return EventFilter(*(frozenset(fields.get(field, ())) for field in FILTER_FIELDS))
+
+
+def unknown_fields(names: Iterable[str], prefix: str = "") -> list[FieldError]:
+    """Refuse names that mean nothing: a filter with a typo would let everything through."""
+    known = ", ".join(FILTER_FIELDS)
+    return [FieldError(f"{prefix}{name}", f"is not known here; filters are {known}") for name in sorted(names)]
+
+
+def _problem_with(field: str, value: str) -> str | None:
+    if field in _ADDRESSES and not is_address(value):
+        return "must be a Stellar address (G... or C...) with a right checksum"
+    if field == "event" and value not in set(EventName):
+        return f"must be one of {', '.join(EventName)}"
+    if not value:
+        return "must not be empty"
+    return None
+
+
+def event_filter(args: MultiDict[str, str], others: Collection[str]) -> EventFilter:
+    """Return the filter in a query string that may also have the parameters `others`. Raises InvalidInput."""
+    unknown = set(args) - set(FILTER_FIELDS) - set(others)
+    if unknown:
+        raise InvalidInput(*unknown_fields(unknown))
+    return filter_of({name: args.getlist(name) for name in FILTER_FIELDS})

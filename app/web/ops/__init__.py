@@ -1,0 +1,1 @@
+"""What an operator and a browser look at: health, metrics, descriptions, the live page."""
