@@ -135,15 +135,16 @@ class Sim:
         end = start + self.rng.randrange(1, 3000)
         cliff = self.rng.choice([start, start, self.rng.randrange(start, end + 1), end])
         rate = 0 if kind is Kind.CLIFF_ONLY else self.rng.randrange(1, 50)
-        return self.make(sender, recipient, kind, rate, start, cliff, end, **more)
+        return self.make(sender, recipient, kind, rate=rate, start=start, cliff=cliff, end=end, **more)
 
     def like(self, model: Record, **more: Any) -> list[Any]:
         """Begin a stream on another's terms: its cliff and its end are as far from the start."""
-        cliff, end = self.now + model.cliff - model.start, self.now + model.end - model.start
-        return self.make(model.sender, model.recipient, model.kind, model.rate, self.now, cliff, end, **more)
+        parties, start = (model.sender, model.recipient), self.now
+        cliff, end = start + model.cliff - model.start, start + model.end - model.start
+        return self.make(*parties, model.kind, rate=model.rate, start=start, cliff=cliff, end=end, **more)
 
     def make(
-        self, sender: str, recipient: str, kind: Kind, rate: int, start: int, cliff: int, end: int, **more: Any
+        self, sender: str, recipient: str, kind: Kind, *, rate: int, start: int, cliff: int, end: int, **more: Any
     ) -> list[Any]:
         need(not self.paused)
         least = {Kind.LINEAR: rate * (end - start), Kind.CLIFF_SLOPE: rate * (end - cliff)}.get(kind, 100)
@@ -186,7 +187,7 @@ def create_pooled_stream(sim: Sim) -> list[Any]:
 
 def clone_stream(sim: Sim) -> list[Any]:
     source = sim.live()
-    need(not source.pooled and source.sender != source.recipient and source.cliff >= source.start)
+    need(source.sender != source.recipient)
     events = sim.like(source, source=source.number)
     made = sim.streams[len(sim.streams) - 1]
     told = facts.Cloned(
@@ -198,7 +199,7 @@ def clone_stream(sim: Sim) -> list[Any]:
 
 def renew_stream(sim: Sim) -> list[Any]:
     old = sim.some("completed")
-    need(old.next is None and not old.pooled and old.sender != old.recipient)
+    need(old.next is None and old.sender != old.recipient)
     events = sim.like(old, previous=old.number)
     old.next = len(sim.streams) - 1
     return [*events, facts.Renewed(old.next, old.number)]
