@@ -22,7 +22,7 @@ GRACE = 604_800
 COOLDOWN = 17
 
 
-def address(name: str) -> str:
+def contract_address(name: str) -> str:
     """A contract's address, always the same for a name."""
     return StrKey.encode_contract(hashlib.sha256(name.encode()).digest())
 
@@ -85,9 +85,9 @@ class Sim:
     rng: random.Random
     now: int = 1_700_000_000
     ledger: int = 1000
-    address: str = address("fluxora")
-    token: str = address("usdc")
-    people: list[str] = field(default_factory=lambda: [address(f"person {n}") for n in range(5)])
+    address: str = contract_address("fluxora")
+    token: str = contract_address("usdc")
+    people: list[str] = field(default_factory=lambda: [contract_address(f"person {n}") for n in range(5)])
     streams: dict[int, Record] = field(default_factory=dict)
     paused: bool = False
 
@@ -131,11 +131,22 @@ class Sim:
         return [notices.TokenMoved(source or self.address, amount)] if amount > 0 else []
 
     def begin(self, sender: str, recipient: str, kind: Kind, **more: Any) -> list[Any]:
-        need(not self.paused)
         start = self.now + self.rng.choice([0, 0, self.rng.randrange(500)])
         end = start + self.rng.randrange(1, 3000)
         cliff = self.rng.choice([start, start, self.rng.randrange(start, end + 1), end])
         rate = 0 if kind is Kind.CLIFF_ONLY else self.rng.randrange(1, 50)
+        return self.make(sender, recipient, kind, rate=rate, start=start, cliff=cliff, end=end, **more)
+
+    def like(self, model: Record, **more: Any) -> list[Any]:
+        """Begin a stream on another's terms: its cliff and its end are as far from the start."""
+        parties, start = (model.sender, model.recipient), self.now
+        cliff, end = start + model.cliff - model.start, start + model.end - model.start
+        return self.make(*parties, model.kind, rate=model.rate, start=start, cliff=cliff, end=end, **more)
+
+    def make(
+        self, sender: str, recipient: str, kind: Kind, *, rate: int, start: int, cliff: int, end: int, **more: Any
+    ) -> list[Any]:
+        need(not self.paused)
         least = {Kind.LINEAR: rate * (end - start), Kind.CLIFF_SLOPE: rate * (end - cliff)}.get(kind, 100)
         record = Record(
             len(self.streams), sender, recipient, max(1, least) + self.rng.choice([0, 0, 300]), rate, start, cliff, end,
@@ -176,8 +187,8 @@ def create_pooled_stream(sim: Sim) -> list[Any]:
 
 def clone_stream(sim: Sim) -> list[Any]:
     source = sim.live()
-    need(not source.pooled)
-    events = sim.begin(source.sender, source.recipient, source.kind, source=source.number)
+    need(source.sender != source.recipient)
+    events = sim.like(source, source=source.number)
     made = sim.streams[len(sim.streams) - 1]
     told = facts.Cloned(
         made.number, source.number, made.sender, made.recipient, made.deposit, made.rate, made.start, made.cliff,
@@ -188,8 +199,8 @@ def clone_stream(sim: Sim) -> list[Any]:
 
 def renew_stream(sim: Sim) -> list[Any]:
     old = sim.some("completed")
-    need(old.next is None and not old.pooled)
-    events = sim.begin(old.sender, old.recipient, old.kind, previous=old.number)
+    need(old.next is None and old.sender != old.recipient)
+    events = sim.like(old, previous=old.number)
     old.next = len(sim.streams) - 1
     return [*events, facts.Renewed(old.next, old.number)]
 
