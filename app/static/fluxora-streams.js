@@ -230,7 +230,11 @@ export class Line {
     if (!this.options.getToken) return undefined;
     let timer;
     const late = new Promise((_, fail) => { timer = setTimeout(fail, LONGEST_WAIT, new Error("it did not come in time")); });
-    return Promise.race([this.options.getToken(why), late]).finally(() => clearTimeout(timer));
+    try {
+      return await Promise.race([this.options.getToken(why), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   get canSocket() { return !!globalThis.WebSocket && (this.options.transports ?? ["websocket"]).includes("websocket"); }
@@ -525,7 +529,8 @@ export class StreamFeed {
       callback?.(value);
     } catch (error) {
       // The caller's mistake: told as one, and the feed goes on.
-      queueMicrotask(() => { throw error; });
+      if (globalThis.reportError) reportError(error); // browsers have it, Node has not
+      else queueMicrotask(() => { throw error; });
     }
   }
 

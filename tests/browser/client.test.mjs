@@ -409,7 +409,7 @@ test("a reader that is behind pauses the feed, which goes on from where it stopp
 test("a callback that throws is told, and the feed goes on", async () => {
   const sockets = scriptSockets((socket) => socket.open());
   const told = [];
-  process.once("uncaughtException", (error) => told.push(error.message));
+  globalThis.reportError = (error) => told.push(error.message);
   const seen = [];
   const feed = follow({ onEvent: ({ id }) => { seen.push(id); if (id === "e-101") throw new Error("mine"); } });
   await until(() => feed.state.name === "live");

@@ -159,11 +159,13 @@ async def test_an_answer_is_read_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) 
         ("inf", 300, 300),
         ("nan", 0, 0),
         ("soon", 0, 0),
-        (format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True), 30, 100),
+        ("in 100 seconds", 30, 100),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
     ],
 )
 async def test_retry_after_is_honoured_within_reason(text: str, least: float, most: float) -> None:
+    if text == "in 100 seconds":
+        text = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     async with node(http(b"", "429 Too Many Requests", Retry_After=text)) as rpc:
         with pytest.raises(RpcFault) as caught:
             await rpc.health()
