@@ -1,5 +1,6 @@
 """The parts of the documents that are made from the code: `make docs` writes them anew, and tests compare."""
 
+import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,28 @@ def figures_table() -> str:
     return "\n".join(rows)
 
 
+def files_tables() -> str:
+    """A table for each package: every file's first line, as its own author wrote it."""
+    packages = sorted(path.parent for path in (ROOT / "app").rglob("__init__.py"))
+    return "\n".join(_files_table(package) for package in packages).rstrip()
+
+
+def _files_table(package: Path) -> str:
+    names = sorted(path for path in package.glob("*.py") if path.name != "__init__.py" or package.name == "app")
+    lines = [
+        f"### `{package.relative_to(ROOT)}`: {_first_line(package / '__init__.py')}",
+        "",
+        "| file | what |",
+        "|---|---|",
+    ]
+    lines += [f"| `{path.relative_to(ROOT)}` | {_first_line(path)} |" for path in names]
+    return "\n".join([*lines, ""])
+
+
+def _first_line(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n", 1)[0].rstrip(".").replace("|", "\\|")
+
+
 def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
@@ -70,6 +93,7 @@ def _shown(value: float) -> str:
 PARTS = (
     Part(ROOT / "docs" / "reference" / "settings.md", "settings", settings_table),
     Part(ROOT / "README.md", "figures", figures_table),
+    Part(ROOT / "docs" / "explanation" / "architecture.md", "files", files_tables),
 )
 
 if __name__ == "__main__":

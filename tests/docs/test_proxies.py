@@ -34,10 +34,14 @@ class Proxy(NamedTuple):
 
     name: str
     base: str
-    trust: ssl.SSLContext
+    certificate: Path
+
+    def trust(self) -> ssl.SSLContext:
+        """A context for one client: each says in it which versions of HTTP it speaks."""
+        return ssl.create_default_context(cafile=self.certificate)
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.base, verify=self.trust, http2=True, timeout=30)
+        return httpx.AsyncClient(base_url=self.base, verify=self.trust(), http2=True, timeout=30)
 
 
 def program(name: str) -> str:
@@ -115,7 +119,7 @@ def proxy(request: pytest.FixtureRequest, site: Server, certificate: Path, tmp_p
 
     try:
         until(answers, 20)
-        yield Proxy(make.__name__, base, trust)
+        yield Proxy(make.__name__, base, certificate / "fluxora.crt")
     finally:
         process.terminate()
         process.wait(10)
@@ -126,7 +130,7 @@ async def test_both_feeds_go_through_at_once_and_http2_is_spoken(site: Server, p
     async with (
         proxy.client() as http,
         aconnect_sse(http, "GET", "/sse/streams") as source,
-        websockets.connect(f"wss{proxy.base[5:]}/ws/streams", ssl=proxy.trust) as socket,
+        websockets.connect(f"wss{proxy.base[5:]}/ws/streams", ssl=proxy.trust()) as socket,
     ):
         assert source.response.http_version == "HTTP/2"
         await asyncio.to_thread(until, lambda: open_feeds(site) == 2)
@@ -148,7 +152,7 @@ async def test_more_than_six_feeds_share_a_connection(site: Server, proxy: Proxy
     """A browser's limit over HTTP/1.1; here one HTTP/2 connection carries ten."""
     limits = httpx.Limits(max_connections=1)
     async with (
-        httpx.AsyncClient(base_url=proxy.base, verify=proxy.trust, http2=True, http1=False, limits=limits) as http,
+        httpx.AsyncClient(base_url=proxy.base, verify=proxy.trust(), http2=True, http1=False, limits=limits) as http,
         asyncio.TaskGroup() as group,
         asyncio.timeout(20),
     ):

@@ -1,1 +1,1 @@
-"""The streaming contract as its events tell it: facts, the exact state of its streams, and the fold between them."""
+"""The streaming contract as its events tell it: facts, the exact state of its streams, and the fold."""
