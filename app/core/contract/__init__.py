@@ -1,1 +1,1 @@
-"""The streaming contract as its events tell it: facts, the exact state of its streams, and the fold."""
+"""The streaming contract as its events tell it: facts, exact streams, and the fold."""
