@@ -91,6 +91,7 @@ class Application:
                 max_connections=settings.max_connections,
                 max_per_address=settings.max_connections_per_address,
                 proxy_hops=settings.trusted_proxy_hops,
+                proxy_header=settings.proxy_header,
                 report=report,
             ),
             workers=workers,

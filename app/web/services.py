@@ -32,6 +32,7 @@ class WebSettings(Protocol):
     retry_ms: int
     max_log_lag: float
     cors_origins: tuple[str, ...]
+    root_path: str
 
 
 class Worker(Protocol):
