@@ -52,8 +52,14 @@ class Settings(BaseSettings):
         None, description="`nats://` or `tls://`, comma-separated: NATS JetStream carries events between processes"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
-    trusted_proxy_hops: int = Field(
-        0, ge=0, le=10, description="proxies in front whose `X-Forwarded-For` is believed (Heroku: 1)"
+    trusted_proxy_hops: int = Field(0, ge=0, le=10, description="proxies in front whose header is believed (Heroku: 1)")
+    proxy_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
+        "X-Forwarded-For", description="the one header in which those proxies name the client; others are ignored"
+    )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*/?$",
+        description="path prefix under which a proxy serves this, as in `/fluxora`",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may read from a browser, comma-separated; `*` for all"

@@ -2,7 +2,10 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
+import select
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -32,8 +35,8 @@ _logger = structlog.stdlib.get_logger(__name__)
 class Drain(Protocol):
     """What the app does before its connections are cut."""
 
-    async def __call__(self, deadline: float) -> None:
-        """Finish what is in hand and tell clients, until the loop's time is `deadline`."""
+    async def __call__(self, deadline: float, told: Callable[[], Awaitable[None]]) -> None:
+        """Tell clients and finish what is in hand, until the loop's time is `deadline`; call `told` between the two."""
 
 
 async def launch(
@@ -49,9 +52,9 @@ async def launch(
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, or until `parent`, a descriptor, becomes readable.
 
-    `announce` is called when it begins. Connections are left to other processes while it is `crowded`; from the stop on,
-    those of `inherited` sockets are left to whoever serves next. Afterwards the signals are ignored: a platform may send them to every process,
-    and a supervisor sends them too.
+    `announce` is called when it begins. While it is `crowded`, connections are left to other processes; from the stop
+    on, those of `inherited` sockets are left to whoever serves next. Afterwards the signals are ignored: a platform may
+    send them to every process, and a supervisor sends them too.
     """
     config = read_config(settings)
     connections = install()
@@ -78,14 +81,30 @@ async def launch(
         if parent is not None:
             loop.remove_reader(parent)
         _logger.info("shutdown_started", connections=len(connections))
-        await _drain(drain, connections, settings.shutdown_timeout)
+        hang_up = partial(_hang_up, sockets, shared=inherited or parent is not None)
+        await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
 
     with stop.heeded():
         await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
     _logger.info("shutdown_finished")
 
 
-async def _drain(drain: Drain, connections: set[Connection], seconds: float) -> None:
+async def _hang_up(sockets: Sockets, *, shared: bool) -> None:
+    """Listen no more: to a client, a refused connection is a reason to come back, and an answer of 502 may be none.
+
+    First who waits in the kernel's queue is taken, for at its end it would be reset. A socket that other processes have
+    too is only left to them.
+    """
+    listening = sockets.secure_sockets + sockets.insecure_sockets
+    await _wait(lambda: not select.select(listening, [], [], 0)[0], _STRAGGLER_SECONDS)
+    loop = asyncio.get_running_loop()
+    for each in listening:
+        loop.remove_reader(each)
+        if not shared:
+            each.shutdown(socket.SHUT_RDWR)
+
+
+async def _drain(drain: Callable[[float], Awaitable[None]], connections: set[Connection], seconds: float) -> None:
     """Let the app say goodbye; then abort who is left, for Hypercorn waits for open connections before anything else.
 
     Half of the time is for clients that still read; the rest is for what comes after.

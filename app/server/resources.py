@@ -51,7 +51,7 @@ class Listener(socket.socket):
         """Take a socket over."""
         kind = (listening.family, listening.type, listening.proto)
         own = cls(*kind, fileno=listening.detach())
-        own.may_accept = may_accept  # type: ignore[method-assign]
+        own.may_accept = may_accept
         return own
 
     def accept(self) -> tuple[socket.socket, Any]:

@@ -27,11 +27,13 @@ class WebSettings(Protocol):
     max_message_bytes: int
     message_rate_limit: int
     message_rate_window: float
+    heartbeat_interval: float
     keepalive_interval: float
     close_timeout: float
     retry_ms: int
     max_log_lag: float
     cors_origins: tuple[str, ...]
+    root_path: str
 
 
 class Worker(Protocol):
@@ -71,7 +73,11 @@ class Services:
     liveness: Liveness
     background: Background
     workers: Workers | None = None
-    draining: bool = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service shuts down; the feed knows."""
+        return self.feed.closing
 
 
 def services() -> Services:
