@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(10_000, ge=1, description="feed connections of a process; more get 503")
     max_connections_per_address: int = Field(1_000, ge=1, description="feed connections of one address; more get 429")
+    max_request_connections: int = Field(
+        1_000, ge=10, description="connections of a process that carry no feed; more end the one that waited longest"
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body; more gets 413")
     max_message_bytes: int = Field(4096, ge=64, description="largest WebSocket message from a client; more closes 1009")
     message_rate_limit: int = Field(10, ge=1, description="client messages in a window; more closes 1008")
@@ -73,6 +76,9 @@ class Settings(BaseSettings):
     heartbeat_interval: Seconds = Field(30, description="seconds between WebSocket pings")
     keepalive_interval: Seconds = Field(15, description="seconds without data after which SSE gets a comment")
     write_timeout: Seconds = Field(30, description="seconds without write progress until a client is terminated")
+    request_timeout: Seconds = Field(
+        30, description="seconds for a request's head to arrive, and again for its body; then 408"
+    )
     close_timeout: Seconds = Field(5, description="seconds a closing client gets to answer")
     retry_ms: int = Field(1000, ge=1, description="milliseconds after which a client should come back; jittered")
     ring_events: int = Field(10_000, ge=1, description="newest events kept in memory")

@@ -29,8 +29,17 @@ class Receiver(Protocol):
     def writable(self) -> None:
         """Hear that the connection is full no more."""
 
+    def left(self) -> bool:
+        """Hear that the peer sends no more; tell whether it may still read."""
+
     def lost(self) -> None:
         """Hear that it has ended; nothing follows."""
+
+
+class Early(Protocol):
+    """What came before the connection was detached, and Hypercorn did not read."""
+
+    buffer: bytearray
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -46,8 +55,11 @@ class Connection(asyncio.BufferedProtocol):
         "_receiver",
         "_transport",
         "_writer",
+        "early",
+        "feeds",
         "finished",
         "last_read",
+        "on_feed",
         "on_lost",
         "written",
     )
@@ -63,6 +75,9 @@ class Connection(asyncio.BufferedProtocol):
         self.finished = False
         self.last_read = now()
         self.written = 0
+        self.early: Early | None = None
+        self.feeds = False
+        self.on_feed: Callable[[], None] | None = None
         self.on_lost: Callable[[Connection], None] | None = None
 
     @property
@@ -90,12 +105,6 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport.is_closing()
 
     @property
-    def left(self) -> bool:
-        """Whether the peer sends no more."""
-        # `at_eof` would wait for what is read from the socket and not handled yet.
-        return self.closing or (self._reader is not None and bool(self._reader._eof))  # type: ignore[attr-defined]
-
-    @property
     def full(self) -> bool:
         """Whether nothing more should be written now, or ever."""
         return self._paused or self.finished or self._transport.is_closing()
@@ -112,27 +121,37 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.write(data)
         return not self._paused
 
+    def begin_feed(self) -> None:
+        """Note that it carries a feed, which has limits of its own."""
+        on_feed, self.on_feed = self.on_feed, None
+        self.feeds = True
+        if on_feed is not None:
+            on_feed()
+
     def detach(self, receiver: Receiver) -> None:
         """Take the connection away from Hypercorn, which writes nothing after this, and whose tasks for it end."""
         reader, writer, transport = self._reader, self._writer, self._transport
         assert reader is not None
         assert writer is not None
         self._receiver, self._reader, self._writer = receiver, None, None
+        self.begin_feed()
         writer._transport = _GONE  # type: ignore[attr-defined] # it would close its transport when it is collected
         if transport.is_closing():
             asyncio.get_running_loop().call_soon(self.connection_lost, None)
             return
-        unread: bytearray = reader._buffer  # type: ignore[attr-defined]
+        early, self.early = self.early, None
+        unread = bytes(early.buffer if early else b"") + bytes(reader._buffer)  # type: ignore[attr-defined]
+        reader._buffer.clear()  # type: ignore[attr-defined]
         transport.set_protocol(self)
         transport.set_write_buffer_limits(WRITE_MARK)
         self._paused = transport.get_write_buffer_size() > WRITE_MARK
-        if unread:
-            receiver.received(bytes(unread))
-            unread.clear()
-        if reader._eof:  # type: ignore[attr-defined]
-            transport.close()
-        else:
+        if not reader._eof:  # type: ignore[attr-defined]
+            # First, for the receiver may want a pause after what it gets now.
             transport.resume_reading()  # type: ignore[attr-defined]
+        if unread:
+            receiver.received(unread)
+        if reader._eof and not self.eof_received():  # type: ignore[attr-defined]
+            transport.close()
 
     def pause_reading(self) -> None:
         """Leave what comes to the kernel, and then to the peer."""
@@ -169,6 +188,11 @@ class Connection(asyncio.BufferedProtocol):
         self.last_read = self._now()
         if self._receiver is not None:
             self._receiver.received(bytes(_read_buffer[:nbytes]))
+
+    def eof_received(self) -> bool:
+        """Hear from the transport that the peer sends no more; tell whether to keep the connection."""
+        has_half = self._transport.can_write_eof()  # TLS has no half of a connection
+        return self._receiver is not None and self._receiver.left() and has_half
 
     def pause_writing(self) -> None:
         """Hear from the transport that its buffer is over the mark."""

@@ -57,7 +57,7 @@ async def launch(
     send them to every process, and a supervisor sends them too.
     """
     config = read_config(settings)
-    connections = install()
+    connections = install(settings)
     queue, config.backlog = config.backlog, _ACCEPTS
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()

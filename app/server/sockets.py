@@ -9,6 +9,7 @@ import structlog
 from hypercorn.config import Config, Sockets
 from hypercorn.logging import Logger
 
+from app.server.door import RequestLimits
 from app.server.systemd import inherited_sockets
 
 CONFIG_FILE: Final = Path(__file__).parent.parent.parent / "hypercorn.toml"
@@ -18,14 +19,13 @@ class StartError(Exception):
     """The service cannot start; `str()` says why, to whoever started it."""
 
 
-class Limits(Protocol):
+class Limits(RequestLimits, Protocol):
     """The settings that are Hypercorn's to keep."""
 
     host: str
     port: int
     bind: str | None
     max_message_bytes: int
-    write_timeout: float
     shutdown_timeout: float
 
 

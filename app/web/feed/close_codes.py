@@ -11,3 +11,6 @@ UNSUPPORTED_DATA: Final = 1003
 MESSAGE_TOO_BIG: Final = 1009
 
 INTERNAL_ERROR: Final = 1011
+
+BAD_GATEWAY: Final = 1014
+"""Registered after the RFC (https://www.iana.org/assignments/websocket), and not known to wsproto."""

@@ -15,6 +15,9 @@ class Receiver(Protocol):
     def writable(self) -> None:
         """Hear that the connection is full no more."""
 
+    def left(self) -> bool:
+        """Hear that the peer sends no more; tell whether it may still read."""
+
     def lost(self) -> None:
         """Hear that it has ended; nothing follows."""
 

@@ -7,11 +7,15 @@ from typing import Any, Final
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
 
+from app.web.feed.handshake import offers_in
+
 ANSWER: Final = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 """What an offer is answered with. Both sides may demand this of the other, whatever was offered (7.1.1)."""
 
-_FEASIBLE: Final = frozenset({"server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits"})
-"""Parameters that an offer may have. One with `server_max_window_bits` wants a form of its own, so it is declined."""
+_FLAGS: Final = frozenset({"server_no_context_takeover", "client_no_context_takeover"})
+_WINDOW: Final = "client_max_window_bits"
+_WINDOWS: Final = frozenset({"", *map(str, range(8, 16))})
+"""Values that it may have, or none (7.1.2.2). An offer with `server_max_window_bits` wants a form of its own."""
 
 _SYNC: Final = b"\x00\x00\xff\xff"
 """Ends what zlib flushes, and is left out (7.2.1)."""
@@ -21,8 +25,11 @@ _compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
 
 
 def acceptable(offers: Iterable[str]) -> bool:
-    """Tell whether one of a client's offers can be answered with `ANSWER`; each is a header, and may hold several."""
-    return any(_feasible(offer) for header in offers for offer in header.split(","))
+    """Tell whether one of a client's offers can be answered with `ANSWER`; each is a header, and may hold several.
+
+    What cannot be is declined, and the connection goes without (7.1).
+    """
+    return any(_feasible(offer) for header in offers for offer in offers_in(header) or ())
 
 
 def deflate(data: bytes) -> bytes:
@@ -78,5 +85,9 @@ class Inflate(PerMessageDeflate):
 
 def _feasible(offer: str) -> bool:
     name, *parameters = (part.strip() for part in offer.split(";"))
-    names = [parameter.partition("=")[0].strip() for parameter in parameters]
-    return name == PerMessageDeflate.name and _FEASIBLE.issuperset(names) and len(set(names)) == len(names)
+    pairs = [[part.strip() for part in parameter.partition("=")[::2]] for parameter in parameters]
+    return (
+        name == PerMessageDeflate.name
+        and len({key for key, _ in pairs}) == len(pairs)
+        and all(value.strip('"') in _WINDOWS if key == _WINDOW else key in _FLAGS and not value for key, value in pairs)
+    )

@@ -4,21 +4,32 @@ from typing import Final
 
 _CLOSE: Final = 0x8
 _MASK: Final = 0x80
+_MASK_BYTES: Final = 4
+_CODE_BYTES: Final = _MASK_BYTES + 2
 _EXTENDED: Final = {126: 2, 127: 8}
 """Bytes of the length that follow (RFC 6455, 5.2)."""
 
 
 class FrameScanner:
-    """Steps from frame to frame. `closed`: a close frame was seen, whole."""
+    """Steps from frame to frame. `closed`: a close frame was seen, whole; `code`: its code, if it has one."""
 
-    __slots__ = ("_head", "_rest", "_type", "closed")
+    __slots__ = ("_head", "_masked", "_payload", "_rest", "_type", "closed")
 
     def __init__(self) -> None:
         """Start between two frames."""
         self._head = b""
         self._rest = 0
         self._type = 0
+        self._masked = False
+        self._payload = b""
         self.closed = False
+
+    @property
+    def code(self) -> int | None:
+        """The code of the close frame, if one was seen and has one."""
+        size = _MASK_BYTES if self._masked else 0
+        mask, data = self._payload[:size] or bytes(_MASK_BYTES), self._payload[size : size + 2]
+        return (data[0] ^ mask[0]) << 8 | data[1] ^ mask[1] if self.closed and len(data) > 1 else None
 
     def feed(self, data: bytes) -> None:
         """Take bytes, cut anywhere."""
@@ -26,6 +37,8 @@ class FrameScanner:
         while at < len(data) and not self.closed:
             if self._rest:
                 step = min(self._rest, len(data) - at)
+                if self._type == _CLOSE:
+                    self._payload = (self._payload + data[at : at + step])[:_CODE_BYTES]
                 self._rest -= step
                 at += step
             else:
@@ -46,6 +59,7 @@ class FrameScanner:
             return False
         size = int.from_bytes(head[2 : 2 + extended], "big") if extended else short
         self._type = head[0] & 0x0F
-        self._rest = size + (4 if head[1] & _MASK else 0)
+        self._masked = head[1] & _MASK != 0
+        self._rest = size + (_MASK_BYTES if self._masked else 0)
         self._head = b""
         return True

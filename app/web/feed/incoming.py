@@ -8,6 +8,7 @@ from wsproto.events import CloseConnection, Message, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from app.core.messages import Close
+from app.web.feed.close_codes import BAD_GATEWAY
 from app.web.feed.control import Control
 from app.web.feed.deflate import Inflate
 from app.web.feed.frame_scanner import FrameScanner
@@ -74,7 +75,7 @@ class Incoming:
             if isinstance(event, CloseConnection):
                 self._broken = self._protocol.state is not ConnectionState.REMOTE_CLOSING
                 inflated = self._broken and event.code == CloseReason.MESSAGE_TOO_BIG
-                yield self._control.too_big() if inflated else event
+                yield self._control.too_big() if inflated else self._lawful(event)
                 return
             if self._protocol.state is ConnectionState.OPEN:
                 if isinstance(event, Ping):
@@ -105,3 +106,9 @@ class Incoming:
             return None
         message, self._text, self._size = self._text if text else None, "", 0
         return self._control.take(message, now)
+
+    def _lawful(self, close: CloseConnection) -> CloseConnection:
+        """Return how to answer a close frame: wsproto takes all codes that may be sent but one for a breach."""
+        if self._broken and close.code == CloseReason.PROTOCOL_ERROR and self._scanner.code == BAD_GATEWAY:
+            return CloseConnection(BAD_GATEWAY)
+        return close

@@ -65,6 +65,10 @@ class FeedSession(ABC):
         """Go on where the connection was full."""
         self._registration.subscription.wake()
 
+    def left(self) -> bool:
+        """End when the client sends no more."""
+        return False
+
     def lost(self) -> None:
         """Give everything back."""
         self._ended = True

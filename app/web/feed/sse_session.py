@@ -1,5 +1,8 @@
 """A feed of Server-Sent Events."""
 
+import asyncio
+from typing import Final
+
 from app.core import messages
 from app.core.messages import Close, ServiceMessage
 from app.core.subscriptions import jittered
@@ -8,6 +11,9 @@ from app.web.feed.connection import ClientConnection
 from app.web.feed.registration import Registration
 from app.web.feed.session import FeedSession
 from app.web.services import WebSettings
+
+_PROBES: Final = (0.05, 0.5, 3.0)
+"""Seconds after a client's half-close at which a reset should have come back, near or far."""
 
 
 class SseSession(FeedSession):
@@ -52,6 +58,17 @@ class SseSession(FeedSession):
             self.say(moved)
         else:
             self._connection.write(self._blocks.framed(KEEPALIVE))
+
+    def left(self) -> bool:
+        """Write to a client that sends no more: who is really gone answers with a reset, which the next write meets."""
+        loop = asyncio.get_running_loop()
+        self._probe()
+        for seconds in _PROBES:
+            loop.call_later(seconds, self._probe)
+        return True
+
+    def _probe(self) -> None:
+        self._connection.write(self._blocks.framed(KEEPALIVE))
 
     def _take(self, data: bytes) -> None:
         """Drop what a client sends behind its request."""

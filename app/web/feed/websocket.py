@@ -2,9 +2,11 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any
 
-from quart import Blueprint, websocket
+from quart import Blueprint, Response, request, websocket
+from quart_schema import hide
 
 from app.core.errors import FluxoraError
 from app.web.admission import Admission, Refused
@@ -12,22 +14,24 @@ from app.web.feed.asgi_outlet import AsgiOutlet
 from app.web.feed.asgi_websocket import AsgiWebSocketSession
 from app.web.feed.connection import ClientConnection
 from app.web.feed.deflate import ANSWER, acceptable
+from app.web.feed.handshake import EXTENSIONS, fault_of
 from app.web.feed.query import FeedQuery, feed_query
 from app.web.feed.registration import Registration
 from app.web.feed.session import own_connection
 from app.web.feed.websocket_session import WebSocketSession
-from app.web.problems import respond
+from app.web.problems import problem, respond
 from app.web.services import Services, services
 from app.web.transports import Transport
 
 blueprint = Blueprint("websocket", __name__)
-_EXTENSIONS: Final = "Sec-WebSocket-Extensions"
 
 
 @blueprint.websocket("/ws/streams")
 async def feed() -> Any:
     """Send every event the client wants; take its control messages."""
     running = services()
+    if fault := fault_of(websocket.headers, websocket.scope["http_version"]):
+        return fault.response
     try:
         query = feed_query(websocket.args, websocket.headers)
         if running.draining:
@@ -45,11 +49,21 @@ async def feed() -> Any:
     return None
 
 
+@blueprint.get("/ws/streams")
+@hide
+async def no_handshake() -> Response:
+    """Say what a request lacks: the server hands it over as a plain one."""
+    fault = fault_of(request.headers, request.http_version)
+    if fault is None:  # another server's judgement
+        return problem(HTTPStatus.BAD_REQUEST, "bad-handshake", "the handshake was not understood")
+    return fault.response
+
+
 async def _straight(running: Services, admission: Admission, connection: ClientConnection, query: FeedQuery) -> None:
     registration = Registration(running, admission, connection, query)
-    deflated = acceptable(websocket.headers.getlist(_EXTENSIONS))
+    deflated = acceptable(websocket.headers.getlist(EXTENSIONS))
     try:
-        await websocket.accept(headers={_EXTENSIONS: ANSWER} if deflated else None)
+        await websocket.accept(headers={EXTENSIONS: ANSWER} if deflated else None)
     except BaseException:
         registration.close()
         raise

@@ -16,6 +16,7 @@ from app.web.services import WebSettings
 
 _PONG: Final = 0x8A
 _MASK_BYTES: Final = 6
+_LONGEST_CONTROL: Final = 125
 
 _DROPPED_BYTES: Final = 16 * 1024 * 1024
 """What a client may have on its way when we close; it is dropped. Closing the socket on it would reset the connection,
@@ -144,6 +145,6 @@ def _is_pong(data: bytes) -> bool:
     return (
         len(data) >= _MASK_BYTES
         and data[0] == _PONG
-        and len(data) == _MASK_BYTES + (data[1] & 0x7F)
+        and len(data) == _MASK_BYTES + (data[1] & 0x7F) <= _MASK_BYTES + _LONGEST_CONTROL
         and data[1] & 0x80 != 0
     )
