@@ -40,6 +40,14 @@ class Dialect(Protocol):
     def concurrent_writers(self) -> int:
         """How many units of work may be open at once."""
 
+    @property
+    def concurrent_readers(self) -> int:
+        """How many reads may run at once, beside the writers."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a statement may take, and a place in the queue of readers."""
+
     def connect(self) -> Database:
         """Return a database that is not connected yet."""
 

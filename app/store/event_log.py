@@ -14,7 +14,8 @@ from app.core.errors import CursorExpired, Unavailable
 from app.core.event import Event
 from app.core.filter import EventFilter
 from app.core.ports import Position
-from app.store.dialect import UNREACHABLE, Dialect, borrowed, epoch_of, translated
+from app.store.dialect import UNREACHABLE, Dialect, epoch_of
+from app.store.readers import readers_of
 from app.store.tables import log_state, stream_events
 
 _COLUMNS: Final = (
@@ -32,14 +33,12 @@ class SqlEventLog:
 
     def __init__(self, database: Database, dialect: Dialect) -> None:
         """`database` is connected by whoever owns it."""
-        self._database = database
         self._dialect = dialect
+        self._readers = readers_of(database, dialect)
 
     async def position(self) -> Position:
         """Return epoch, head and floor as committed now."""
-        with translated():
-            async with borrowed(self._database) as connection:
-                return await position_of(connection, self._dialect)
+        return await self._readers.run(lambda connection: position_of(connection, self._dialect))
 
     async def read(self, after: Cursor, upto: int, wanted: EventFilter, limit: int) -> list[Event]:
         """Return at most `limit` wanted events with `after < seq <= upto`, in order. Raises CursorExpired."""
@@ -49,11 +48,13 @@ class SqlEventLog:
             .order_by(stream_events.c.id)
             .limit(limit)
         )
-        with translated():
-            async with borrowed(self._database) as connection:
-                rows = await connection.fetch_all(query)
-                # After the rows: a floor that is still below was below when they were read, so none was missing.
-                floor = await connection.fetch_val(select(log_state.c.floor))
+
+        async def rows_and_floor(connection: Connection) -> tuple[list[Any], int | None]:
+            rows = await connection.fetch_all(query)
+            # After the rows: a floor that is still below was below when they were read, so none was missing.
+            return list(rows), await connection.fetch_val(select(log_state.c.floor))
+
+        rows, floor = await self._readers.run(rows_and_floor)
         if floor is None:
             raise Unavailable(UNREACHABLE)
         if floor > after.seq:

@@ -62,14 +62,15 @@ class PostgreSQL:
         """`timeout`: seconds that connecting or one statement may take; asyncpg alone would wait for ever."""
         self._url = url
         self._pool_size = pool_size
-        self._timeout = timeout
+        self.timeout = timeout
         self._own = secrets.token_hex(4)
         self.concurrent_writers = max(1, pool_size - _READERS)
+        self.concurrent_readers = pool_size - self.concurrent_writers
 
     def connect(self) -> Database:
         """Return a database with a pool that gives up on a silent server."""
         return Database(
-            self._plain_url, min_size=1, max_size=self._pool_size, **self._options(command_timeout=self._timeout)
+            self._plain_url, min_size=1, max_size=self._pool_size, **self._options(command_timeout=self.timeout)
         )
 
     def tail(self) -> Tail:
@@ -81,7 +82,7 @@ class PostgreSQL:
         return ElectedTail(self._connect_tail, channel=_CHANNEL, lock=_ELECTION_LOCK)
 
     async def _connect_tail(self) -> "asyncpg.Connection[asyncpg.Record]":
-        options = self._options(command_timeout=min(self._timeout, _TAIL_SECONDS))
+        options = self._options(command_timeout=min(self.timeout, _TAIL_SECONDS))
         return await asyncpg.connect(self._plain_url, **options)
 
     @property
@@ -89,9 +90,9 @@ class PostgreSQL:
         return self._url.set(drivername="postgresql", query={}).render_as_string(hide_password=False)
 
     def _options(self, *, command_timeout: float) -> dict[str, Any]:
-        milliseconds = str(int(self._timeout * 1000))
+        milliseconds = str(int(self.timeout * 1000))
         return {
-            "timeout": self._timeout,
+            "timeout": self.timeout,
             "command_timeout": command_timeout,
             "server_settings": {
                 "application_name": "fluxora-streams",

@@ -26,6 +26,7 @@ from app.core.ports import (
 from app.core.stream import Status, Stream
 from app.store.dialect import Dialect, Row, Transaction, borrowed, storable, translated
 from app.store.event_log import event_of, position_of
+from app.store.readers import readers_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
 
 _STREAM_NAMES: Final = tuple(field.name for field in fields(Stream))
@@ -116,6 +117,7 @@ class SqlStore:
         """`database` is connected by whoever owns it."""
         self._database = database
         self._dialect = dialect
+        self._readers = readers_of(database, dialect)
         self._writers = asyncio.Semaphore(dialect.concurrent_writers)
 
     @asynccontextmanager
@@ -139,9 +141,8 @@ class SqlStore:
         """Return one stream."""
         if not storable(stream_id):
             return None
-        with translated():
-            async with borrowed(self._database) as connection:
-                row = await connection.fetch_one(select(*_STREAM_COLUMNS).where(streams.c.id == stream_id))
+        query = select(*_STREAM_COLUMNS).where(streams.c.id == stream_id)
+        row = await self._readers.run(lambda connection: connection.fetch_one(query))
         return None if row is None else stream_of(row)
 
     async def page(self, query: StreamQuery) -> StreamPage:
@@ -160,9 +161,7 @@ class SqlStore:
             moment, stream_id = query.before
             conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
         ordered = select(*_STREAM_COLUMNS).where(*conditions).order_by(created_at.desc(), identity.desc())
-        with translated():
-            async with borrowed(self._database) as connection:
-                rows = await connection.fetch_all(ordered.limit(query.limit + 1))
+        rows = await self._readers.run(lambda connection: connection.fetch_all(ordered.limit(query.limit + 1)))
         found = [stream_of(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
         return StreamPage(found, (found[-1].created_at, found[-1].id) if more else None)

@@ -1,0 +1,160 @@
+"""SQLite's connections: one writer, a few readers, each statement in one hop to its thread."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+from databases.backends.common.records import Record, Row, create_column_maps
+from databases.backends.sqlite import SQLiteBackend, SQLiteConnection
+from databases.core import Database
+from sqlalchemy.engine.cursor import CursorResultMetaData
+from sqlalchemy.sql import ClauseElement
+
+Result = TypeVar("Result")
+
+READERS: Final = 4
+"""Reads at once. A read of a page takes a millisecond or two, most of it with Python's lock held: more gain nothing."""
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    # NORMAL can lose the last commits with the machine, and would then give their ids away again.
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+class PooledConnection(aiosqlite.Connection):
+    """A connection that knows whether somebody left it in the middle of something."""
+
+    abandoned = False
+
+    async def hop(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run `work` in the connection's thread, whole, however many statements it is."""
+        try:
+            result: Result = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            self.abandoned = True
+            raise
+        return result
+
+
+class Pool:
+    """Keeps connections open: opening one means a thread, a file and its pragmas.
+
+    Its users bound how many are open: the readers' queue, and the writers'.
+    """
+
+    _memref = None  # `databases` clears it when it disconnects
+
+    def __init__(self, path: str, timeout: float) -> None:
+        """`timeout`: seconds to wait for another process that writes to the file."""
+        # Only the migration makes the file: one that a wrong path names would be another, empty database.
+        self._uri = f"file:{quote(path)}?mode=rw"
+        self._timeout = timeout
+        self._idle: list[PooledConnection] = []
+
+    async def acquire(self) -> PooledConnection:
+        """Return a connection on which nothing is open."""
+        return self._idle.pop() if self._idle else await self._open()
+
+    async def _open(self) -> PooledConnection:
+        def connect() -> sqlite3.Connection:
+            connection = sqlite3.connect(self._uri, uri=True, isolation_level=None, timeout=self._timeout)
+            try:
+                for pragma in _PRAGMAS:
+                    connection.execute(pragma)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        connection = PooledConnection(connect, iter_chunk_size=64)
+        try:
+            await connection
+        except Exception:
+            # The thread's last word goes to the event loop, which ends soon when the service cannot start.
+            await asyncio.to_thread(connection._thread.join)
+            raise
+        return connection
+
+    async def release(self, connection: PooledConnection) -> None:
+        """Take a clean connection back, and close any other."""
+        if connection.abandoned or connection.in_transaction or len(self._idle) > READERS:
+            await connection.close()
+        else:
+            self._idle.append(connection)
+
+    async def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            await self._idle.pop().close()
+
+
+class _Connection(SQLiteConnection):
+    """Runs and reads a statement in one hop: nothing of it is left open, whoever is cancelled where."""
+
+    @property
+    def _pooled(self) -> PooledConnection:
+        pooled: PooledConnection = self.raw_connection  # type: ignore[assignment]
+        return pooled
+
+    async def fetch_all(self, query: ClauseElement) -> list[Any]:
+        return await self._fetch(query, -1)
+
+    async def fetch_one(self, query: ClauseElement) -> Any:
+        return next(iter(await self._fetch(query, 1)), None)
+
+    async def execute(self, query: ClauseElement) -> Any:
+        sql, args, *_ = self._compile(query)
+
+        def run(connection: sqlite3.Connection) -> int:
+            cursor = connection.execute(sql, args)
+            try:
+                return cursor.lastrowid or cursor.rowcount
+            finally:
+                cursor.close()
+
+        return await self._pooled.hop(run)
+
+    async def _fetch(self, query: ClauseElement, count: int) -> list[Any]:
+        compiled: Any = self._compile(query)
+        sql, args, columns, context = compiled
+
+        def run(connection: sqlite3.Connection) -> tuple[list[Any], Sequence[Any]]:
+            cursor = connection.execute(sql, args)
+            try:
+                return (cursor.fetchall() if count < 0 else cursor.fetchmany(count)), cursor.description
+            finally:
+                cursor.close()
+
+        rows, description = await self._pooled.hop(run)
+        metadata: Any = CursorResultMetaData(context, description)
+        maps = create_column_maps(columns)
+        made = (Row(metadata, metadata._processors, metadata._keymap, row) for row in rows)
+        return [Record(row, columns, self._dialect, maps) for row in made]
+
+
+class PooledBackend(SQLiteBackend):
+    """`databases`' backend with a pool that keeps its connections."""
+
+    def __init__(self, database_url: Any, *, path: str, timeout: float) -> None:
+        """`path`: of the file."""
+        super().__init__(database_url)
+        self._pool = Pool(path, timeout)  # type: ignore[assignment]
+
+    def connection(self) -> SQLiteConnection:
+        """Return a connection that is not acquired yet."""
+        return _Connection(self._pool, self._dialect)
+
+    async def disconnect(self) -> None:
+        """Close what is open."""
+        await self._pool.close()  # type: ignore[attr-defined]
+
+
+class PooledDatabase(Database):
+    """A database on one file, through the pool."""
+
+    SUPPORTED_BACKENDS = {"sqlite": f"{__name__}:PooledBackend"}  # noqa: RUF012 - as the base class has it
