@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check bench format lock clean
+.PHONY: help setup run test check bench format docs lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,7 @@ $(VENV)/.run: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
@@ -22,17 +23,19 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 setup: $(VENV)/.dev ## install everything into .venv
 
 run: $(VENV)/.run ## start the service on SQLite, on this machine only
-	$(BIN)/python -m app migrate
-	exec $(BIN)/python -m app
+	$(BIN)/fluxora migrate
+	exec $(BIN)/fluxora
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-check: $(VENV)/.dev ## lint, types, import contracts
+check: $(VENV)/.dev ## lint, types, import contracts, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/validate-pyproject pyproject.toml
 
 bench: $(VENV)/.dev ## measure against other servers, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run $(BENCH)
@@ -42,12 +45,15 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.dev ## write the parts of the documents that are made from the code
+	$(BIN)/python -m tests.docs.generated
+
 lock: $(VENV)/.dev ## resolve and pin the dependencies again
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" pyproject.toml -o requirements.txt
+		--custom-compile-command "make lock" --extra server pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --group dev pyproject.toml -o requirements-dev.txt
+		--custom-compile-command "make lock" --constraint requirements.txt --extra server --group dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was installed and built
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

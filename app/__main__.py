@@ -1,24 +1,43 @@
-"""`python -m app`: serve, and what an operator needs beside it."""
+"""`fluxora`, or `python -m app`: serve, and what an operator needs beside it."""
 
 import asyncio
 import secrets
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from pydantic import ValidationError
 
-from app import logs, serving
+from app import __version__
 from app.core.errors import FluxoraError
-from app.server.sockets import StartError
-from app.settings import Settings, hash_key
-from app.store import schema
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+_NO_SERVER = (
+    "the service's packages are not installed ({missing} is missing). What can be run here is a client; "
+    "for the service: pip install 'fluxora-streams[server]'"
+)
 
 
-@click.group(invoke_without_command=True)
+class _Commands(click.Group):
+    """Commands whose failures are one line, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FluxoraError as error:
+            _refuse(str(error))
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] in {"app", "migrations"}:
+                raise
+            _refuse(_NO_SERVER.format(missing=error.name))
+
+
+@click.group(cls=_Commands, invoke_without_command=True)
+@click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Fluxora streams. Without a command: serve. Settings come from the environment; see the README."""
+    """Fluxora streams. Without a command: serve. Settings come from the environment; see docs/reference/settings.md."""
     if context.invoked_subcommand is None:
         context.invoke(serve)
 
@@ -26,11 +45,14 @@ def main(context: click.Context) -> None:
 @main.command()
 def serve() -> None:
     """Serve until SIGTERM."""
+    from app import logs, serving
+    from app.server.sockets import StartError
+
     settings = _settings()
     logs.configure(settings.log_level)
     try:
         clean = serving.serve(settings)
-    except (StartError, FluxoraError) as error:
+    except StartError as error:
         _refuse(str(error))
     sys.exit(not clean)
 
@@ -38,15 +60,16 @@ def serve() -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    try:
-        schema.migrate(_settings().database_url.get_secret_value())
-    except FluxoraError as error:
-        _refuse(str(error))
+    from app.store import schema
+
+    schema.migrate(_settings().database_url.get_secret_value())
 
 
 @main.command()
 def new_key() -> None:
     """Make an API key; the second line is how to name it in API_KEYS without telling it."""
+    from app.settings import hash_key
+
     key = secrets.token_urlsafe(32)
     click.echo(f"{key}\n{hash_key(key)}")
 
@@ -55,19 +78,24 @@ def new_key() -> None:
 @click.argument("key", required=False)
 def hash_key_command(key: str | None) -> None:
     """Print what to put into API_KEYS for KEY; without KEY, ask for it, so that it stays out of the shell's history."""
+    from app.settings import hash_key
+
     click.echo(hash_key(key or click.prompt("Key", hide_input=True)))
 
 
 @main.command()
 def new_epoch() -> None:
     """Give the log a new epoch: run this after restoring a backup of an SQLite file, so that no old cursor fits."""
-    try:
-        asyncio.run(schema.new_epoch(_settings().database_url.get_secret_value()))
-    except FluxoraError as error:
-        _refuse(str(error))
+    from app.store import schema
+
+    asyncio.run(schema.new_epoch(_settings().database_url.get_secret_value()))
 
 
-def _settings() -> Settings:
+def _settings() -> "Settings":
+    from pydantic import ValidationError
+
+    from app.settings import Settings
+
     try:
         return Settings()
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """The composition root: the only place that wires the parts."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -25,6 +25,7 @@ from app.store.schema import opened
 from app.store.unit_of_work import SqlStore
 from app.web.admission import Guard, Report
 from app.web.application import create_quart
+from app.web.feed.goodbye import say_goodbye
 from app.web.feed.liveness import Liveness
 from app.web.keys import Keys
 from app.web.services import Services, Workers
@@ -52,15 +53,18 @@ class Application:
         self.services = self._wire(settings, report, workers)
         self.quart: Quart = create_quart(self.services)
 
-    async def drain(self, deadline: float) -> None:
-        """Refuse what is new, finish the writes in hand, and tell every client to come back later."""
-        services = self.services
-        services.draining = services.guard.draining = True
-        await services.streams.drain()
-        await services.feed.close(retry_ms=self.settings.retry_ms)
-        loop = asyncio.get_running_loop()
-        while services.guard.by_transport.total() and loop.time() < deadline:  # noqa: ASYNC110 - a few looks, once
-            await asyncio.sleep(0.01)
+    async def drain(self, deadline: float, told: Callable[[], Awaitable[None]]) -> None:
+        """Refuse what is new, tell every client to come back later, and meanwhile finish the writes in hand.
+
+        `told` is called when no feed is left.
+        """
+        writes = asyncio.create_task(self.services.streams.drain())
+        try:
+            await say_goodbye(self.services, deadline)
+            await told()
+            await writes
+        finally:
+            writes.cancel()
 
     def _wire(self, settings: Settings, report: Report | None, workers: Workers | None) -> Services:
         hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, tick=settings.flush_interval)
@@ -74,7 +78,14 @@ class Application:
             store=self.store,
             relay=relay,
             outages=outages,
-            feed=Feed(hub, log, outages, nudge=relay.nudge, replay_concurrency=settings.replay_concurrency),
+            feed=Feed(
+                hub,
+                log,
+                outages,
+                nudge=relay.nudge,
+                replay_concurrency=settings.replay_concurrency,
+                retry_ms=settings.retry_ms,
+            ),
             streams=StreamService(self.store, relay, timeout=settings.database_timeout * 1.5),
             guard=Guard(
                 max_connections=settings.max_connections,

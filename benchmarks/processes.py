@@ -24,7 +24,7 @@ from app.core.stream import Stream
 from app.store.address import dialect_for, parse_database_url
 from app.store.unit_of_work import SqlStore
 from benchmarks.run import build_load
-from tests.core.test_streams import STREAM
+from tests.core.test_stream import STREAM
 from tests.support.hopper import FLAWLESS, Hopper, judge
 from tests.support.nats import Nats, find_nats
 from tests.support.postgres import Cluster, find_binaries

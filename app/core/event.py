@@ -1,6 +1,7 @@
 """Events of the log: their cursors, their one encoding, and the filters that choose among them."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
@@ -44,7 +45,8 @@ class Draft:
 class Event:
     """A committed event. `data` is its JSON, the same bytes on every transport.
 
-    `forms` keeps what a transport made of `data`, so that each form is encoded once however many clients get it.
+    `forms` keeps what transports made of `data` while the hub gives the event out, so that each form is encoded once
+    however many filters want it. Afterwards it is None: the ring's memory is `data` alone.
     """
 
     seq: int
@@ -54,7 +56,16 @@ class Event:
     recipient: str
     id: str
     data: bytes
-    forms: dict[str, bytes] = field(default_factory=dict)
+    forms: dict[str, bytes] | None = None
+
+    def form(self, name: str, make: Callable[[Self], bytes]) -> bytes:
+        """Return the event in a transport's form; `make` encodes it."""
+        if self.forms is None:
+            return make(self)
+        made = self.forms.get(name)
+        if made is None:
+            made = self.forms[name] = make(self)
+        return made
 
     @classmethod
     def committed(  # noqa: PLR0917 - a row of the log has these columns

@@ -1,24 +1,20 @@
 """The in-process broadcast hub: the ring, who is live, and the flush."""
 
 import asyncio
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
+import structlog
+
+from app.core.batch import BATCH_BYTES, Batch, Pages, first_bytes
 from app.core.cursor import Cursor
 from app.core.event import Event
-from app.core.filter import EVERYTHING, FilterKey, keys_of
+from app.core.filter import EVERYTHING, FilterKey, Wanted, keys_of
 from app.core.messages import ServiceMessage
-from app.core.ports import Form, Position
+from app.core.ports import Position
 from app.core.ring import Ring
-
-if TYPE_CHECKING:
-    from app.core.subscription import Subscription
-
-BATCH_BYTES: Final = 64 * 1024
-"""Events that are written to a socket at once are at most this, or one event: the mark of its write buffer."""
 
 _SLICE_SECONDS: Final = 0.0002
 """Sockets are written for so long before other work of the loop gets its turn: a request takes some 30 turns."""
@@ -26,24 +22,46 @@ _SLICE_SECONDS: Final = 0.0002
 _SLICE_CHECK: Final = 4
 """Sockets between two looks at the clock."""
 
-_CACHED_PAGES: Final = 64
+_logger = structlog.stdlib.get_logger(__name__)
 
 
-@dataclass(slots=True)
+class Listener(Protocol):
+    """Who is given events. It never raises for a reason of its own; if it does, it is failed and the round goes on."""
+
+    def deliver(self, batch: Batch) -> None:
+        """Take a batch; called while live."""
+
+    def say(self, message: ServiceMessage) -> None:
+        """Take a message of the service."""
+
+    def wake(self, start: int | None = None) -> None:
+        """Look for yourself. `start`: events after it are new, all before it were not wanted."""
+
+    def fail(self) -> None:
+        """End: taking events failed."""
+
+
 class _Round:
-    """One batch on its way to everybody it is for: the events after `start`, up to `end`."""
+    """A batch of the log on its way to everybody it is for."""
 
-    start: int
-    end: int
-    events: Sequence[Event]
-    todo: list[tuple["Subscription", Sequence[Event]]]
-    pages: dict[str, bytes] = field(default_factory=dict)
+    __slots__ = ("_events", "end", "todo")
+
+    def __init__(self, events: Sequence[Event], end: int, todo: list[tuple[Listener, Batch]]) -> None:
+        self._events = events
+        self.end = end
+        self.todo = todo
+        for event in events:
+            event.forms = {}
+
+    def finish(self) -> None:
+        for event in self._events:
+            event.forms = None
 
 
 class Hub:
-    """Holds the newest events, and gives them to the live subscriptions they are for.
+    """Holds the newest events, and gives them to the live listeners they are for.
 
-    A subscription is *live* while it has everything up to `flushed` and waits for more. Only the relay publishes.
+    A listener is *live* while it has everything up to `flushed` and waits for more. Only the relay publishes.
     """
 
     def __init__(self, *, ring_events: int, ring_bytes: int, tick: float = 0.001) -> None:
@@ -52,17 +70,18 @@ class Hub:
         self._ring_bytes = ring_bytes
         self._tick = tick
         self._ring = self._new_ring(0)
-        self._live: defaultdict[FilterKey, set[Subscription]] = defaultdict(set)
-        self._ahead: set[Subscription] = set()
+        self._live: dict[Wanted, set[Listener]] = {}
+        self._index: defaultdict[FilterKey, set[Wanted]] = defaultdict(set)
+        self._ahead: set[tuple[int, Callable[[], None]]] = set()
         self._round: _Round | None = None
         self._due = False
         self._next_round = 0.0
-        self._pages: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self.pages = Pages()
         self.epoch = ""
         self.flushed = 0
         self.round_at = 0.0
         self.published = 0
-        self.subscriptions: set[Subscription] = set()
+        self.subscriptions: set[Listener] = set()
 
     @property
     def head(self) -> int:
@@ -82,7 +101,7 @@ class Hub:
         for subscription in self.subscriptions:
             subscription.wake(self.flushed)
         self._round = None
-        self._pages.clear()
+        self.pages.clear()
         self._ring = self._new_ring(recent[0].seq - 1 if recent else position.head)
         if recent:
             self._ring.extend(recent)
@@ -95,9 +114,9 @@ class Hub:
             return
         self._ring.extend(events)
         self.published += len(events)
-        for subscription in self._ahead:
-            if subscription.position.seq <= self.head:
-                subscription.wake()
+        for seq, wake in self._ahead:
+            if seq <= self.head:
+                wake()
         self._schedule()
 
     def announce(self, message: ServiceMessage) -> None:
@@ -109,43 +128,36 @@ class Hub:
         """Return at most `limit` events after `seq`; None if only the database can tell."""
         return self._ring.since(seq, limit)
 
-    def joined(self, form: Form, events: Sequence[Event]) -> bytes:
-        """Return unfiltered events as one byte string, made once for all who read the same page."""
-        current = self._round
-        if current is not None and events is current.events:
-            page = current.pages.get(form.name)
-            if page is None:
-                page = current.pages[form.name] = form.join(events)
-            return page
-        key = (form.name, events[0].seq, events[-1].seq)
-        page = self._pages.get(key)
-        if page is None:
-            page = self._pages[key] = form.join(events)
-            if len(self._pages) > _CACHED_PAGES:
-                self._pages.popitem(last=False)
-        return page
+    def join(self, listener: Listener, wanted: Wanted) -> None:
+        """Make a listener live: it has everything up to `flushed`."""
+        group = self._live.get(wanted)
+        if group is None:
+            group = self._live[wanted] = set()
+            for key in wanted.keys():  # noqa: SIM118 - not a mapping
+                self._index[key].add(wanted)
+        group.add(listener)
 
-    def join(self, subscription: "Subscription", keys: Iterable[FilterKey]) -> None:
-        """Make a subscription live: it has everything up to `flushed`."""
-        for key in keys:
-            self._live[key].add(subscription)
+    def leave(self, listener: Listener, wanted: Wanted) -> None:
+        """Make it not live any more."""
+        group = self._live[wanted]
+        group.discard(listener)
+        if group:
+            return
+        del self._live[wanted]
+        for key in wanted.keys():  # noqa: SIM118 - not a mapping
+            self._index[key].discard(wanted)
+            if not self._index[key]:
+                del self._index[key]
 
     @contextmanager
-    def awaited_by(self, subscription: "Subscription") -> Iterator[None]:
-        """Wake a subscription whose cursor is ahead of the head as soon as the head is there."""
-        self._ahead.add(subscription)
+    def awaited(self, seq: int, wake: Callable[[], None]) -> Iterator[None]:
+        """Call `wake` as soon as the head is at `seq`."""
+        waiting = (seq, wake)
+        self._ahead.add(waiting)
         try:
             yield
         finally:
-            self._ahead.discard(subscription)
-
-    def leave(self, subscription: "Subscription", keys: Iterable[FilterKey]) -> None:
-        """Make it not live any more."""
-        for key in keys:
-            waiting = self._live[key]
-            waiting.discard(subscription)
-            if not waiting:
-                del self._live[key]
+            self._ahead.discard(waiting)
 
     def _schedule(self) -> None:
         if not self._due:
@@ -167,12 +179,12 @@ class Hub:
         slice_end = self.round_at + _SLICE_SECONDS
         while current.todo and loop.time() < slice_end:
             for _ in range(min(_SLICE_CHECK, len(current.todo))):
-                subscription, events = current.todo.pop()
-                subscription.deliver(events, current.start, current.end)
+                _deliver(*current.todo.pop())
         if current.todo:
             self._due = True
             loop.call_soon(self._flush)
             return
+        current.finish()
         self._round = None
         self.flushed = current.end
         self._next_round = loop.time() + self._tick
@@ -181,38 +193,46 @@ class Hub:
 
     def _begin_round(self) -> _Round | None:
         """Return the next batch and who wants what of it; None if there is nothing."""
-        if self.flushed >= self.head:
+        start = self.flushed
+        if start >= self.head:
             return None
-        events = self._ring.since(self.flushed)
+        events = self._ring.since(start)
         if events is None:
             # More was published at once than the ring holds: everybody looks for themselves.
-            everyone: set[Subscription] = set().union(*self._live.values())
-            return _Round(self.flushed, self.head, (), [(subscription, ()) for subscription in everyone])
-        events = _first_bytes(events, BATCH_BYTES)
-        todo: list[tuple[Subscription, Sequence[Event]]] = [(each, events) for each in self._live.get(EVERYTHING, ())]
-        todo += self._filtered(events)
-        return _Round(self.flushed, events[-1].seq, events, todo)
+            nothing = Batch((), start, self.head)
+            return _Round((), self.head, [(each, nothing) for group in self._live.values() for each in group])
+        events = first_bytes(events, BATCH_BYTES)
+        end = events[-1].seq
+        todo = [
+            (listener, batch)
+            for wanted, chosen in self._chosen(events).items()
+            for batch in (Batch(chosen, start, end),)
+            for listener in self._live[wanted]
+        ]
+        return _Round(events, end, todo)
 
-    def _filtered(self, events: Sequence[Event]) -> Iterable[tuple["Subscription", Sequence[Event]]]:
-        """Return what filtered subscriptions want, asking only those that the index names."""
-        if len(self._live) <= (EVERYTHING in self._live):
-            return ()
-        wanted: dict[Subscription, list[Event]] = {}
+    def _chosen(self, events: Sequence[Event]) -> dict[Wanted, Sequence[Event]]:
+        """Return what each live filter wants, asking only those that the index names."""
+        chosen: dict[Wanted, Sequence[Event]] = dict.fromkeys(self._index.get(EVERYTHING, ()), events)
+        if len(self._index) <= (EVERYTHING in self._index):
+            return chosen
+        lists: dict[Wanted, list[Event]] = {}
         for event in events:
             for key in keys_of(event)[1:]:
-                for subscription in self._live.get(key, ()):
-                    if subscription.wanted.matches(event):
-                        wanted.setdefault(subscription, []).append(event)
-        return wanted.items()
+                for wanted in self._index.get(key, ()):
+                    found = lists.setdefault(wanted, [])
+                    # Two keys may name the same filter.
+                    if (not found or found[-1] is not event) and wanted.matches(event):
+                        found.append(event)
+        return chosen | {wanted: found for wanted, found in lists.items() if found}
 
     def _new_ring(self, floor: int) -> Ring:
         return Ring(floor, max_events=self._ring_events, max_bytes=self._ring_bytes)
 
 
-def _first_bytes(events: Sequence[Event], limit: int) -> Sequence[Event]:
-    size = 0
-    for index, event in enumerate(events):
-        size += len(event.data)
-        if size > limit and index:
-            return events[:index]
-    return events
+def _deliver(listener: Listener, batch: Batch) -> None:
+    try:
+        listener.deliver(batch)
+    except Exception:
+        _logger.exception("delivery_failed")
+        listener.fail()

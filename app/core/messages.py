@@ -1,6 +1,5 @@
 """What a feed says beside the events of the log. Such messages are outside the log and outside filters."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,8 +7,7 @@ import orjson
 
 from app.core.clock import timestamp, utc_now
 from app.core.cursor import Cursor
-from app.core.event import Event
-from app.core.filter import EventFilter
+from app.core.filter import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +20,6 @@ class ServiceMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Events:
-    """Events to be sent, in the order of the log."""
-
-    events: Sequence[Event]
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing came for a while. `moved`: the client does not know `cursor` yet, for what led to it was not wanted."""
-
-    cursor: Cursor
-    moved: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Close:
     """The feed ends. `code` is a WebSocket close code (RFC 6455, 7.4); `retry` is when to come back, in ms."""
 
@@ -45,11 +28,21 @@ class Close:
     retry: int | None = None
 
 
-Delivery = Events | ServiceMessage | Idle | Close
-
-
 def _message(event: str, **fields: Any) -> ServiceMessage:
     return ServiceMessage(event, orjson.dumps({"event": event, **fields}))
+
+
+def _at(place: Cursor | None, event: str, /, **fields: Any) -> ServiceMessage:
+    return replace(_message(event, **fields), cursor=place)
+
+
+def _text(cursor: Cursor | None) -> str | None:
+    # A client whose cursor could not be read has none until the reset that follows.
+    return None if cursor is None else str(cursor)
+
+
+def _shown(wanted: Wanted | None) -> dict[str, Any]:
+    return {"filter": None} if wanted is None else wanted.to_json()
 
 
 def _now() -> str:
@@ -68,19 +61,32 @@ def recovered(source: str, reason: str) -> ServiceMessage:
 
 def reset(reason: str, cursor: Cursor) -> ServiceMessage:
     """Say that the client's cursor cannot be served: load a snapshot; the feed goes on live from `cursor`."""
-    message = _message("feed.reset", reason=reason, cursor=str(cursor), timestamp=_now())
-    return replace(message, cursor=cursor)
+    return _at(cursor, "feed.reset", reason=reason, cursor=str(cursor), timestamp=_now())
 
 
-def subscribed(wanted: EventFilter | None, cursor: Cursor) -> ServiceMessage:
+def opened(wanted: Wanted | None, cursor: Cursor | None) -> ServiceMessage:
+    """Say first what the feed is: events after `cursor` that the filter wants; `None`: none yet."""
+    return _at(cursor, "feed.opened", cursor=_text(cursor), **_shown(wanted), timestamp=_now())
+
+
+def position(cursor: Cursor) -> ServiceMessage:
+    """Say how far the client is, whose filter skipped what led there."""
+    return _at(cursor, "feed.position", cursor=_text(cursor))
+
+
+def closing(reason: str, cursor: Cursor | None) -> ServiceMessage:
+    """Say that the feed ends, and where the client is."""
+    return _at(cursor, "feed.closing", reason=reason, cursor=_text(cursor), timestamp=_now())
+
+
+def subscribed(wanted: Wanted | None, cursor: Cursor | None) -> ServiceMessage:
     """Say that events after `cursor` are chosen by this filter; `None`: by none, the feed is paused."""
-    shown = None if wanted is None else wanted.to_json()
-    return _message("subscribed", filter=shown, cursor=str(cursor))
+    return _message("subscribed", **_shown(wanted), cursor=_text(cursor))
 
 
-def pong() -> ServiceMessage:
+def pong(cursor: Cursor | None) -> ServiceMessage:
     """Answer a client's `ping`."""
-    return _message("pong", timestamp=_now())
+    return _message("pong", cursor=_text(cursor), timestamp=_now())
 
 
 def error(code: str, message: str) -> ServiceMessage:

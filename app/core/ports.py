@@ -51,35 +51,6 @@ class Replay:
     body: bytes
 
 
-class Form(Protocol):
-    """How events look on one kind of connection."""
-
-    @property
-    def name(self) -> str:
-        """Tells this form from others."""
-
-    def join(self, events: Sequence[Event]) -> bytes:
-        """Return the bytes of events, one after the other; each event is encoded once."""
-
-
-class Outlet(Protocol):
-    """A socket that takes bytes at once, and whoever looks after it."""
-
-    @property
-    def form(self) -> Form:
-        """How events look on it."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the socket wants no more now. `Subscription.wake` is called when it does again."""
-
-    def write(self, data: bytes) -> bool:
-        """Hand bytes to the socket. False: it is full now."""
-
-    def wake(self) -> None:
-        """See to it that `Subscription.catch_up` is called, if it does not run now."""
-
-
 class EventLog(Protocol):
     """The log, read. Every method raises Unavailable when the database cannot be reached."""
 

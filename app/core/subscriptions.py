@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from app.core.filter import EventFilter
+from app.core.filter import Wanted
+from app.core.history import History
 from app.core.hub import Hub
 from app.core.messages import Close
 from app.core.outages import Outages
@@ -14,6 +15,7 @@ from app.core.ports import EventLog
 from app.core.subscription import Subscription
 
 SERVICE_RESTART: Final = 1012
+RESTART: Final = "service restart"
 _SLICE: Final = 100
 """Subscriptions that are told to close in one loop iteration."""
 
@@ -27,44 +29,77 @@ class Feed:
     """Gives out subscriptions to one hub and one log."""
 
     def __init__(
-        self, hub: Hub, log: EventLog, outages: Outages, *, nudge: Callable[[], None], replay_concurrency: int
+        self,
+        hub: Hub,
+        log: EventLog,
+        outages: Outages,
+        *,
+        nudge: Callable[[], None],
+        replay_concurrency: int,
+        retry_ms: int = 1000,
     ) -> None:
-        """`nudge`: the relay's. `replay_concurrency` caps how many replays read the database at once in a storm."""
+        """`nudge`: the relay's. `replay_concurrency` caps how many replays read the database at once in a storm.
+
+        `retry_ms`: clients are told to come back after 1 to 3 of it, in milliseconds.
+        """
         self._hub = hub
-        self._log = log
+        self._retry_ms = retry_ms
+        self._history = History(hub, log, look=nudge, concurrency=replay_concurrency)
         self._outages = outages
-        self._nudge = nudge
-        self._replays = asyncio.Semaphore(replay_concurrency)
+        self._open: set[Subscription] = set()
+        self.closed = asyncio.Event()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the service shuts down: the one place that knows."""
+        return self.closed.is_set()
 
     @contextmanager
-    def subscribe(self, wanted: EventFilter, cursor: str | None) -> Iterator[Subscription]:
-        """Open a subscription, and forget it afterwards."""
-        subscription = self.open(wanted, cursor)
+    def subscribe(self, wanted: Wanted, cursor: str | None, **options: bool) -> Iterator[Subscription]:
+        """Open a subscription, and forget it afterwards; `options` as for `open`."""
+        subscription = self.open(wanted, cursor, **options)
         try:
             yield subscription
         finally:
             self.forget(subscription)
 
-    def open(self, wanted: EventFilter, cursor: str | None) -> Subscription:
-        """Open a subscription at `cursor`, or at the head; it learns at once of what is out of order."""
-        subscription = Subscription(self._hub, self._log, self._replays, wanted, self._nudge)
+    def open(self, wanted: Wanted, cursor: str | None, *, greeting: bool = False, live: bool = True) -> Subscription:
+        """Open a subscription at `cursor`, or at the head; it learns at once of what is out of order.
+
+        `greeting`: it says first where it is. Without `live` it gets events only after it has subscribed.
+        """
+        subscription = Subscription(self._history, wanted)
         if cursor is not None:
             subscription.start(cursor)
+        if not live:
+            subscription.hold()
+        if greeting:
+            subscription.greet()
         for outage in self._outages:
             subscription.say(outage.message)
         self._hub.subscriptions.add(subscription)
+        self._open.add(subscription)
+        if self.closing:
+            subscription.close(self._farewell())
         return subscription
 
     def forget(self, subscription: Subscription) -> None:
         """Give nothing more to a subscription."""
         self._hub.subscriptions.discard(subscription)
+        self._open.discard(subscription)
         subscription.leave()
 
-    async def close(self, *, retry_ms: int) -> None:
-        """Tell every client that the service restarts, each with a time of its own to come back: 1 to 3 `retry_ms`."""
-        for count, subscription in enumerate(list(self._hub.subscriptions), start=1):
-            retry = jittered(retry_ms)
-            close = Close(SERVICE_RESTART, f"service restart; retry in {retry} ms", retry)
-            subscription.close(close, catch_up=True)
+    async def close(self) -> None:
+        """Tell every client that the service restarts, each with a time of its own to come back.
+
+        Who opens a feed from now on is told at once, and gets no events.
+        """
+        self.closed.set()
+        for count, subscription in enumerate(list(self._open), start=1):
+            subscription.close(self._farewell(), catch_up=True)
             if count % _SLICE == 0:
                 await asyncio.sleep(0)
+
+    def _farewell(self) -> Close:
+        retry = jittered(self._retry_ms)
+        return Close(SERVICE_RESTART, f"{RESTART}; retry in {retry} ms", retry)

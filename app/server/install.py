@@ -1,12 +1,12 @@
 """Makes Hypercorn use our classes; it has no setting for them."""
 
 import hypercorn.asyncio.run
-import hypercorn.protocol.h2
-import hypercorn.protocol.h11
+import hypercorn.protocol
 import hypercorn.protocol.ws_stream
 
-from app.server.connection import Connection, Server
-from app.server.websocket import WebSocketStream
+from app.server.connection import Connection
+from app.server.http1 import Http1
+from app.server.tcp import Server
 
 
 def install() -> set[Connection]:
@@ -18,7 +18,6 @@ def install() -> set[Connection]:
     connections: set[Connection] = set()
     server = type("Server", (Server,), {"connections": connections})
     hypercorn.asyncio.run.TCPServer = server  # type: ignore[assignment, attr-defined]
-    for module in (hypercorn.protocol.h11, hypercorn.protocol.h2):
-        setattr(module, "WSStream", WebSocketStream)  # noqa: B010 - mypy knows the modules too well
+    setattr(hypercorn.protocol, "H11Protocol", Http1)  # noqa: B010 - mypy knows the module too well
     hypercorn.protocol.ws_stream.server_extensions_handshake = lambda *_: None  # type: ignore[attr-defined]
     return connections

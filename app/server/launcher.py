@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import os
+import select
 import signal
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -35,8 +37,8 @@ _logger = structlog.stdlib.get_logger(__name__)
 class Drain(Protocol):
     """What the app does before its connections are cut."""
 
-    async def __call__(self, deadline: float) -> None:
-        """Finish what is in hand and tell clients, until the loop's time is `deadline`."""
+    async def __call__(self, deadline: float, told: Callable[[], Awaitable[None]]) -> None:
+        """Tell clients and finish what is in hand, until the loop's time is `deadline`; call `told` between the two."""
 
 
 async def launch(
@@ -72,7 +74,8 @@ async def launch(
             loop.remove_reader(parent)
         _logger.info("shutdown_started", connections=len(connections))
         _die_after(settings.shutdown_timeout)
-        await _drain(drain, connections, settings.shutdown_timeout)
+        hang_up = partial(_hang_up, sockets, shared=parent is not None)
+        await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
 
     await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
     for name in _SIGNALS:
@@ -81,7 +84,22 @@ async def launch(
     _logger.info("shutdown_finished")
 
 
-async def _drain(drain: Drain, connections: set[Connection], seconds: float) -> None:
+async def _hang_up(sockets: Sockets, *, shared: bool) -> None:
+    """Listen no more: to a client, a refused connection is a reason to come back, and an answer of 502 may be none.
+
+    First who waits in the kernel's queue is taken, for at its end it would be reset. A socket that other processes have
+    too is only left to them.
+    """
+    listening = sockets.secure_sockets + sockets.insecure_sockets
+    await _wait(lambda: not select.select(listening, [], [], 0)[0], _STRAGGLER_SECONDS)
+    loop = asyncio.get_running_loop()
+    for each in listening:
+        loop.remove_reader(each)
+        if not shared:
+            each.shutdown(socket.SHUT_RDWR)
+
+
+async def _drain(drain: Callable[[float], Awaitable[None]], connections: set[Connection], seconds: float) -> None:
     """Let the app say goodbye; then abort who is left, for Hypercorn waits for open connections before anything else.
 
     Half of the time is for clients that still read; the rest is for what comes after.

@@ -37,6 +37,7 @@ def read_config(settings: Limits) -> Config:
     config.websocket_max_message_size = settings.max_message_bytes
     # With more, Hypercorn would let another service listen on the same port (SO_REUSEPORT).
     config.workers = 1
+    config.alpn_protocols = ["http/1.1"]
     config.errorlog = None
     config.logger_class = _QuietLogger
     return config

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 
 from app.core.clock import timestamp
 from app.core.cursor import Cursor
@@ -85,7 +85,13 @@ def _conditions(wanted: EventFilter, dialect: Dialect) -> Sequence[ColumnElement
         (stream_events.c.recipient, wanted.recipients),
         (stream_events.c.event, wanted.events),
     )
-    return [column.in_(dialect.values(sorted(values))) for column, values in chosen if values]
+    conditions: list[ColumnElement[bool]] = [
+        column.in_(dialect.values(sorted(values))) for column, values in chosen if values
+    ]
+    if wanted.participants:
+        either = dialect.values(sorted(wanted.participants))
+        conditions.append(or_(stream_events.c.sender.in_(either), stream_events.c.recipient.in_(either)))
+    return conditions
 
 
 async def prune_step(connection: Connection, *, before: datetime, keep: int, limit: int) -> int:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NoReturn
 
 from quart import Response
 from quart.wrappers.base import BaseRequestWebsocket
@@ -67,7 +67,6 @@ class Guard:
         self.by_transport: Counter[str] = Counter()
         self.by_address: Counter[str] = Counter()
         self.refused = 0
-        self.draining = False
         self._max_connections = max_connections
         self._max_per_address = max_per_address
         self._proxy_hops = proxy_hops
@@ -81,13 +80,15 @@ class Guard:
     def admit(self, transport: str, client: BaseRequestWebsocket) -> Admission:
         """Take a place for a client. Raises Refused."""
         address = self.address_of(client)
-        if self.draining:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down", "the service is shutting down")
         if self.by_transport.total() >= self._max_connections:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "no more connections are taken now")
         if self.by_address[address] >= self._max_per_address:
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too-many-connections", "too many connections from your address")
         return Admission(self, transport, address)
+
+    def refuse_all(self) -> NoReturn:
+        """Raise Refused: the service shuts down."""
+        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down", "the service is shutting down")
 
     def address_of(self, client: BaseRequestWebsocket) -> str:
         """Return the address a request comes from: the one that the outermost trusted proxy saw."""
@@ -98,6 +99,6 @@ class Guard:
         peer = client.scope.get("client")
         return peer[0] if peer else "local"
 
-    def _refuse(self, status: HTTPStatus, slug: str, detail: str) -> None:
+    def _refuse(self, status: HTTPStatus, slug: str, detail: str) -> NoReturn:
         self.refused += 1
         raise Refused(problem(status, slug, detail, retry_after=_RETRY_AFTER), slug)

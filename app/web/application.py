@@ -43,7 +43,7 @@ def create_quart(services: Services) -> Quart:
     for module in (streams, events, service, health, pages, sse, websocket):
         app.register_blueprint(module.blueprint)
     problems.register(app)
-    app.asgi_app = AnswerAfterBody(app.asgi_app)  # type: ignore[method-assign]
+    app.asgi_app = AnswerAfterBody(app.asgi_app, services.feed.closed)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(_end)
     if services.settings.cors_origins:

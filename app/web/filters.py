@@ -10,9 +10,9 @@ from app.core.errors import FieldError, InvalidInput
 from app.core.event import EventName
 from app.core.filter import EventFilter
 
-FILTER_FIELDS: Final = ("streamId", "sender", "recipient", "event")
+FILTER_FIELDS: Final = ("streamId", "sender", "recipient", "event", "participant")
 
-_ADDRESSES: Final = frozenset({"sender", "recipient"})
+_ADDRESSES: Final = frozenset({"sender", "recipient", "participant"})
 
 
 def filter_of(fields: Mapping[str, Sequence[str]]) -> EventFilter:
@@ -25,8 +25,7 @@ def filter_of(fields: Mapping[str, Sequence[str]]) -> EventFilter:
     ]
     if wrong:
         raise InvalidInput(*wrong)
-    stream_ids, senders, recipients, events = (frozenset(fields.get(field, ())) for field in FILTER_FIELDS)
-    return EventFilter(stream_ids, senders, recipients, events)
+    return EventFilter(*(frozenset(fields.get(field, ())) for field in FILTER_FIELDS))
 
 
 def unknown_fields(names: Iterable[str], prefix: str = "") -> list[FieldError]:

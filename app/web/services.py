@@ -26,6 +26,7 @@ class WebSettings(Protocol):
     max_message_bytes: int
     message_rate_limit: int
     message_rate_window: float
+    heartbeat_interval: float
     keepalive_interval: float
     close_timeout: float
     retry_ms: int
@@ -69,7 +70,11 @@ class Services:
     keys: Keys
     liveness: Liveness
     workers: Workers | None = None
-    draining: bool = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service shuts down; the feed knows."""
+        return self.feed.closing
 
 
 def services() -> Services:

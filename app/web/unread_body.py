@@ -13,9 +13,10 @@ class AnswerAfterBody:
     to a reset. One that does not come to an end is told that its connection is closed.
     """
 
-    def __init__(self, app: Any) -> None:
-        """Wrap an app that goes on receiving while it answers."""
+    def __init__(self, app: Any, closing: asyncio.Event) -> None:
+        """Wrap an app that goes on receiving while it answers. Once the service is `closing`, nothing waits."""
         self._app = app
+        self._closing = closing
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request."""
@@ -32,18 +33,19 @@ class AnswerAfterBody:
             return message
 
         async def sending(message: Any) -> None:
-            if message["type"] == "http.response.start" and not await _within(_UNREAD_SECONDS, ended):
+            if message["type"] == "http.response.start" and not await self._whole(ended):
                 message = {**message, "headers": [*message["headers"], *closing]}
             await send(message)
 
         await self._app(scope, receiving, sending)
 
-
-async def _within(seconds: float, event: asyncio.Event) -> bool:
-    if not event.is_set():
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            return False
-    return True
+    async def _whole(self, ended: asyncio.Event) -> bool:
+        """Wait for the body's end, but not for ever; tells whether it came."""
+        if not ended.is_set():
+            waits = [asyncio.create_task(event.wait()) for event in (ended, self._closing)]
+            try:
+                await asyncio.wait(waits, timeout=_UNREAD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+        return ended.is_set()

@@ -22,6 +22,8 @@ _ARGUMENTS = (
     "--disable-sync",
     # Whatever a page asks of another host fails, and is seen to.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    # A page that a test makes up comes from nowhere, and Chromium takes that for the public internet.
+    "--disable-features=LocalNetworkAccessChecks",
 )
 expect.set_options(timeout=15_000)
 

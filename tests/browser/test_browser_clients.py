@@ -28,8 +28,10 @@ window.socket = {ids: [], texts: [], opened: 0, closes: []};
   const connection = new WebSocket(`ws://${location.host}/ws/streams${query}`);
   connection.onopen = () => { socket.opened += 1; };
   connection.onmessage = ({data}) => {
-    lastEventId = JSON.parse(data).id ?? lastEventId;
-    socket.ids.push(JSON.parse(data).id);
+    const {id, cursor} = JSON.parse(data);
+    lastEventId = id ?? cursor ?? lastEventId;
+    if (!id) return;
+    socket.ids.push(id);
     socket.texts.push(data);
   };
   connection.onclose = ({code, reason}) => {

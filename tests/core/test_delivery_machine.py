@@ -24,23 +24,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from app.core import history as history_module
 from app.core import hub as hub_module
 from app.core import relay as relay_module
 from app.core import ring as ring_module
-from app.core import subscription as subscription_module
 from app.core.chain import StreamCreated
 from app.core.cursor import Cursor
 from app.core.errors import FluxoraError
 from app.core.event import Event
-from app.core.filter import EventFilter
-from app.core.messages import Close, Delivery, Events, Idle, ServiceMessage
+from app.core.filter import AnyOf, EventFilter, Wanted
+from app.core.messages import Close, ServiceMessage
 from app.core.ports import Appended
 from app.core.stream import Status, StreamChange
-from tests.core.test_streams import STREAM
+from tests.core.test_stream import STREAM
 from tests.support.memory import MemoryLog, MemoryStore, Process
 from tests.support.virtual import VirtualLoop, iterations
 
-IDLE_SECONDS = 2.0
 SLACK = 2
 GLANCE = 1e-7
 MAX_CLIENTS = 8
@@ -55,15 +54,23 @@ filters = st.sampled_from(
         EventFilter(events=frozenset({"stream.updated"})),
         EventFilter(stream_ids=frozenset({"stream-0", "stream-2"})),
         EventFilter(senders=frozenset({"nobody"})),
+        EventFilter(participants=frozenset("ab")),
+        EventFilter(participants=frozenset("ay"), events=frozenset({"stream.created"})),
+        AnyOf((EventFilter(senders=frozenset("a")), EventFilter(recipients=frozenset("y")))),
+        AnyOf((EventFilter(senders=frozenset("a")), EventFilter(senders=frozenset("z"), recipients=frozenset("b")))),
     ]
 )
 turns = st.integers(0, 9)
 which = st.integers(0, 20)
 places = st.integers(0, 1)
-marks = st.sampled_from([None, 0, 2])
+marks = st.sampled_from([0, 2])
 good_cursors = st.integers(0, 30).map("{{epoch}}-{}".format)
 bad_cursors = st.sampled_from(["nonsense", "zzz-5", "{epoch}-1000000"])
 cursors = st.none() | good_cursors | good_cursors | bad_cursors
+
+
+def shown(wanted: Wanted | None) -> dict:
+    return {"filter": None} if wanted is None else wanted.to_json()
 
 
 class Socket:
@@ -72,15 +79,27 @@ class Socket:
     name = "socket"
 
     def __init__(
-        self, reading: asyncio.Event, mark: int, take: Callable[[list[bytes]], None], wake: Callable[[], None]
+        self,
+        reading: asyncio.Event,
+        mark: int,
+        take: Callable[[list[bytes]], None],
+        wake: Callable[[], None],
+        hear: Callable[[ServiceMessage], None],
     ) -> None:
         self.form = self
         self.wake = wake
+        self.hear = hear
         self.reading = reading
         self.mark = mark
         self.take = take
         self.unread: list[bytes] = []
-        self.closed = self.full = False
+        self.closed = self.full = self.failed = False
+
+    def say(self, message: ServiceMessage) -> None:
+        self.hear(message)
+
+    def fail(self) -> None:
+        self.failed = True
 
     def join(self, events: Sequence[Event]) -> bytes:
         return b"\n".join(event.data for event in events)
@@ -103,11 +122,11 @@ class Socket:
 class Client:
     """Follows the feed, and knows of every delivery whether it is right.
 
-    With a `mark` events come through an outlet, which may hold so many unread writes, and a task runs only while there
-    is something else to do; without, everything comes through `next`.
+    Events come through an outlet, which may hold `mark` unread writes; a task runs only while there is something else
+    to do.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, log: MemoryLog, wanted: EventFilter, mark: int | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: MemoryLog, wanted: EventFilter, mark: int) -> None:
         self._loop = loop
         self.mark = mark
         self.failure: AssertionError | None = None
@@ -131,25 +150,21 @@ class Client:
         self.position = self.subscription.position
         if cursor is not None:
             self._go_to(cursor)
-        if self.mark is not None:
-            self.task = None
-            self.socket = Socket(self.reading, self.mark, self._take_bytes, self.wake)
-            self.subscription.attach(self.socket)
-        else:
-            self.task = self._loop.create_task(self._follow())
+        self.task = None
+        self.socket = Socket(self.reading, self.mark, self._take_bytes, self.wake, self._take)
+        self.subscription.attach(self.socket)
 
     def disconnect(self) -> None:
         self.check()
         self.closed = True
-        if self.mark is not None:
-            self.socket.closed = True
+        self.socket.closed = True
         if self.task is not None:
             self.task.cancel()
         self._exit.close()
 
     @property
     def gone(self) -> bool:
-        return self.closed or (self.mark is None and self.task.done())
+        return self.closed
 
     def wake(self) -> None:
         if self.task is None and not self.closed:
@@ -157,16 +172,14 @@ class Client:
 
     def read_on(self) -> None:
         self.reading.set()
-        if self.mark is not None and not self.closed and self.socket.full:
+        if not self.closed and self.socket.full:
             self.socket.drain()
             self.subscription.wake()
 
     def beat(self) -> None:
         """Hear where it is, as an SSE client does that did not get anything for a while."""
-        if self.mark is not None and not self.closed and not self.socket.full and not self.asked:
-            idle = self.subscription.idle()
-            if idle.moved:
-                self._take(idle)
+        if not self.closed and not self.socket.full and (moved := self.subscription.moved()):
+            self._take(moved)
 
     def reconnect(self, process: Process) -> None:
         """Come back with the last id it knows, as any client would."""
@@ -201,12 +214,6 @@ class Client:
         left = self._left(self.wanted)
         return f"{len(left)} events, from {left[0].id} on" if left else None
 
-    async def _follow(self) -> None:
-        with self._exit:
-            while not self.closed:
-                await self.reading.wait()
-                self._take(await self.subscription.next(IDLE_SECONDS))
-
     async def _catch_up(self) -> None:
         subscription = self.subscription
         try:
@@ -220,19 +227,11 @@ class Client:
         if self.closed and subscription is self.subscription:
             self._exit.close()
 
-    def _take(self, delivery: Delivery) -> None:
-        if isinstance(delivery, Close):
+    def _take(self, said: ServiceMessage | Close) -> None:
+        if isinstance(said, Close):
             self.closed = True
-        elif isinstance(delivery, Events):
-            assert self.mark is None
-            self._take_events([event.data for event in delivery.events])
-        elif isinstance(delivery, Idle):
-            assert not self.malformed
-            assert not self.asked
-            assert delivery.moved or delivery.cursor == self.position or self.paused
-            self._skip(delivery.cursor)
         else:
-            self._take_message(delivery)
+            self._take_message(said)
 
     def _take_bytes(self, got: list[bytes]) -> None:
         # The hub must not fail because a test does.
@@ -243,7 +242,7 @@ class Client:
 
     def _take_events(self, got: list[bytes]) -> None:
         assert got
-        assert self.mark is None or not self.socket.full, "it said that it wants no more"
+        assert not self.socket.full, "it said that it wants no more"
         assert not self.closed
         assert not self.paused
         assert not self.malformed
@@ -264,6 +263,10 @@ class Client:
             self._take_reset(data["reason"], message.cursor)
         elif data["event"] == "subscribed":
             self._take_acknowledgement(data)
+        elif data["event"] == "feed.position":
+            assert not self.malformed
+            assert not self.asked
+            self._skip(message.cursor)
         else:
             assert data["event"] in {"service.degraded", "service.recovered"}
 
@@ -284,8 +287,13 @@ class Client:
 
     def _take_acknowledgement(self, data: dict) -> None:
         wanted, cursor = self.asked.popleft()
-        here = Cursor.parse(data["cursor"])
-        assert data["filter"] == (None if wanted is None else wanted.to_json())
+        if data["cursor"] is None:
+            assert cursor == "nonsense" or (cursor is None and self.malformed)
+            here = self.position
+        else:
+            here = Cursor.parse(data["cursor"])
+            assert cursor is not None or not self.malformed
+        assert {key: data[key] for key in data if key.startswith("filter")} == shown(wanted)
         if cursor is not None and cursor != "nonsense":
             assert data["cursor"] == cursor
         elif self.paused and wanted is not None:
@@ -335,7 +343,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         tick: float,
         ring_events: int,
         ring_bytes: int,
-        wanted: list[tuple[EventFilter, int | None]],
+        wanted: list[tuple[EventFilter, int]],
         batch_bytes: int,
     ) -> None:
         hub_module.BATCH_BYTES = batch_bytes
@@ -420,7 +428,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.clients) < MAX_CLIENTS)
     @rule(place=places, wanted=filters, mark=marks, template=cursors, turns=turns)
-    def connect(self, place: int, wanted: EventFilter, mark: int | None, template: str | None, turns: int) -> None:
+    def connect(self, place: int, wanted: EventFilter, mark: int, template: str | None, turns: int) -> None:
         client = Client(self.loop, self.log, wanted, mark)
         client.connect(self.processes[place], self.cursor(template))
         self.clients.append(client)
@@ -488,7 +496,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def restart(self, place: int, graceful: bool, turns: int) -> None:
         process = self.processes[place]
         if graceful:
-            self.loop.run_until_complete(process.feed.close(retry_ms=1))
+            self.loop.run_until_complete(process.feed.close())
             self.turn(turns)
         process.kill()
         left = [client for client in self.clients if client.process is process]
@@ -554,9 +562,11 @@ class DeliveryMachine(RuleBasedStateMachine):
             kept = hub.since(hub._ring.floor, 10**6)
             assert len(kept) <= self.ring["ring_events"] + SLACK
             assert sum(len(event.data) for event in kept) <= self.ring["ring_bytes"]
-            live = {(key, each) for key, found in hub._live.items() for each in found}
-            assert {each for _, each in live} >= {each for each in hub.subscriptions if each._joined}
-            assert all(each._joined and key in each._keys for key, each in live)
+            live = {each for group in hub._live.values() for each in group}
+            assert live == {each for each in hub.subscriptions if each._joined}
+            assert all(each.wanted == wanted for wanted, group in hub._live.items() for each in group)
+            index = {(key, wanted) for key, found in hub._index.items() for wanted in found}
+            assert index == {(key, wanted) for wanted in hub._live for key in wanted.keys()}  # noqa: SIM118
 
     @rule()
     def in_the_end_everyone_has_everything(self) -> None:
@@ -598,8 +608,8 @@ class DeliveryMachine(RuleBasedStateMachine):
 def test_delivery(monkeypatch):
     # Small enough that all but the newest few events come from the database, page by page.
     monkeypatch.setattr(ring_module, "_SLACK", SLACK)
-    monkeypatch.setattr(subscription_module, "PAGE_EVENTS", 3)
-    monkeypatch.setattr(subscription_module, "PAGE_BYTES", 1500)
+    monkeypatch.setattr(history_module, "PAGE_EVENTS", 3)
+    monkeypatch.setattr(history_module, "PAGE_BYTES", 1500)
     monkeypatch.setattr(relay_module, "_PAGE", 4)
     monkeypatch.setattr(hub_module, "BATCH_BYTES", hub_module.BATCH_BYTES)
     # A slice writes to one socket, so that all else can happen in the middle of a round.

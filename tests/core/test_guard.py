@@ -78,8 +78,9 @@ async def test_caps_and_draining_refuse_with_a_time_to_come_back():
         assert refusal(here, "d") == 503
         for each in held:
             each.release()
-        here.draining = True
-        assert refusal(here, "a") == 503
+        with pytest.raises(Refused) as caught:
+            here.refuse_all()
+        assert (caught.value.response.status_code, caught.value.response.headers["Retry-After"]) == (503, "5")
         assert here.refused == 3
         assert not here.by_transport
 

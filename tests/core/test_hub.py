@@ -1,14 +1,14 @@
 """The hub wakes those, and only those, who want something."""
 
 import asyncio
-
-import pytest
+from contextlib import contextmanager
 
 from app.core.filter import EventFilter
 from app.core.hub import Hub
-from app.core.messages import Events, Idle, pong
+from app.core.messages import pong
 from app.core.ports import Position
 from tests.support.memory import MemoryLog, MemoryStore, Process, row
+from tests.support.reading import Events, Reader
 from tests.support.virtual import settle, virtual
 
 
@@ -23,6 +23,13 @@ def publish(to: Process, *rows) -> None:
     to.hub.publish(to.log.commit(*rows))
 
 
+@contextmanager
+def reading(here: Process, wanted, cursor, **options):
+    """A subscription that is read by `next`."""
+    with here.feed.subscribe(wanted, cursor, **options) as subscription:
+        yield Reader(subscription)
+
+
 def seqs(delivery) -> list[int]:
     assert isinstance(delivery, Events)
     return [event.seq for event in delivery.events]
@@ -31,7 +38,7 @@ def seqs(delivery) -> list[int]:
 @virtual
 async def test_one_loop_iteration_is_one_flush():
     here = await process()
-    with here.feed.subscribe(EventFilter(), None) as subscription:
+    with reading(here, EventFilter(), None) as subscription:
         waiting = asyncio.create_task(subscription.next())
         await settle()
         publish(here, row(1))
@@ -46,9 +53,9 @@ async def test_one_loop_iteration_is_one_flush():
 async def test_only_who_wants_it_wakes():
     here = await process()
     with (
-        here.feed.subscribe(EventFilter(senders=frozenset("a")), None) as mine,
-        here.feed.subscribe(EventFilter(senders=frozenset("z")), None) as other,
-        here.feed.subscribe(EventFilter(senders=frozenset("a"), recipients=frozenset("z")), None) as neither,
+        reading(here, EventFilter(senders=frozenset("a")), None) as mine,
+        reading(here, EventFilter(senders=frozenset("z")), None) as other,
+        reading(here, EventFilter(senders=frozenset("a"), recipients=frozenset("z")), None) as neither,
     ):
         tasks = [asyncio.create_task(each.next()) for each in (mine, other, neither)]
         await settle()
@@ -65,7 +72,7 @@ async def test_only_who_wants_it_wakes():
 async def test_nobody_stays_in_the_index():
     here = await process()
     for wanted in (EventFilter(), EventFilter(senders=frozenset("ab"))):
-        with here.feed.subscribe(wanted, None) as subscription:
+        with reading(here, wanted, None) as subscription:
             task = asyncio.create_task(subscription.next())
             await settle()
             assert here.hub._live
@@ -78,7 +85,7 @@ async def test_nobody_stays_in_the_index():
 @virtual
 async def test_a_flush_larger_than_the_ring_wakes_everyone():
     here = await process(ring_bytes=300)
-    with here.feed.subscribe(EventFilter(senders=frozenset("z")), None) as subscription:
+    with reading(here, EventFilter(senders=frozenset("z")), None) as subscription:
         task = asyncio.create_task(subscription.next())
         await settle()
         publish(here, row(1, sender="z"), row(2, size=1000))
@@ -97,7 +104,7 @@ async def test_an_empty_publication_is_none():
 @virtual
 async def test_rebase_before_the_flush_loses_nothing():
     here = await process()
-    with here.feed.subscribe(EventFilter(), None) as subscription:
+    with reading(here, EventFilter(), None) as subscription:
         task = asyncio.create_task(subscription.next())
         await settle()
         publish(here, row(1))
@@ -105,7 +112,10 @@ async def test_rebase_before_the_flush_loses_nothing():
         here.hub.rebase(await here.log.position())
         publish(here, row(4))
         await settle()
-        assert seqs(task.result()) == [1, 2, 3, 4]
+        got = seqs(task.result())
+        while len(got) < 4:
+            got += seqs(await subscription.next())
+        assert got == [1, 2, 3, 4]
 
 
 @virtual
@@ -123,44 +133,83 @@ async def test_rebase_with_recent_events_serves_them_from_memory():
 async def test_announcements_reach_the_live_and_the_stalled():
     here = await process()
     wanted = EventFilter(senders=frozenset("z"))
-    with here.feed.subscribe(wanted, None) as live, here.feed.subscribe(wanted, None) as stalled:
+    with reading(here, wanted, None) as live, reading(here, wanted, None) as stalled:
         task = asyncio.create_task(live.next())
         await settle()
-        message = pong()
+        message = pong(None)
         here.hub.announce(message)
         await settle()
         assert task.result() is message
         assert await stalled.next() is message
 
 
-@pytest.mark.parametrize("listening", [False, True])
-@virtual
-async def test_events_between_the_idle_timer_and_its_reader_are_not_lost(listening):
-    """The timer has fired, the reader has not run yet, and the flush is in between."""
-    here = await process()
-    wanted = EventFilter(senders=frozenset("a")) if listening else EventFilter()
-    loop = asyncio.get_running_loop()
-    with here.feed.subscribe(wanted, None) as subscription:
-        # Registered first, so that it runs just before the idle timer of the same moment.
-        loop.call_at(loop.time() + 5, publish, here, row(1))
-        delivery = await subscription.next(5)
-        assert isinstance(delivery, Idle)
-        assert delivery.cursor.seq == 0
-        assert seqs(await subscription.next(5)) == [1]
-
-
-@virtual
-async def test_events_between_a_cancellation_and_its_reader_are_not_lost():
-    here = await process()
-    with here.feed.subscribe(EventFilter(), None) as subscription:
-        task = asyncio.create_task(subscription.next())
-        await settle()
-        publish(here, row(1))
-        task.cancel()
-        await settle()
-        assert task.cancelled()
-        assert seqs(await subscription.next()) == [1]
-
-
 def test_a_hub_without_history_has_no_epoch():
     assert str(Hub(ring_events=1, ring_bytes=1).cursor) == "-0"
+
+
+class Counting:
+    """A form that says how often it was made."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.joined: list[list[int]] = []
+        self.encoded: list[int] = []
+
+    def join(self, events) -> bytes:
+        self.joined.append([event.seq for event in events])
+        return b"".join(event.form("counting", self._encode) for event in events)
+
+    def _encode(self, event) -> bytes:
+        self.encoded.append(event.seq)
+        return event.data
+
+
+class Taking:
+    """A listener that takes all, in one form."""
+
+    def __init__(self, form: Counting) -> None:
+        self.form = form
+        self.got: list[bytes] = []
+        self.failed = False
+
+    def deliver(self, batch) -> None:
+        self.got.append(batch.bytes_for(self.form))
+
+    def fail(self) -> None:
+        self.failed = True
+
+
+class Failing(Taking):
+    def deliver(self, batch) -> None:
+        raise RuntimeError("broken")
+
+
+@virtual
+async def test_a_group_has_its_bytes_made_once_and_an_event_its_form():
+    here, form = await process(), Counting()
+    of_a, of_b = EventFilter(senders=frozenset("a")), EventFilter(recipients=frozenset("b"))
+    listeners = [Taking(form) for _ in range(9)]
+    for number, listener in enumerate(listeners):
+        here.hub.join(listener, (EventFilter(), of_a, of_b)[number % 3])
+    publish(here, row(1), row(2, sender="z"), row(3))
+    await settle()
+    assert sorted(form.joined) == [[1, 2, 3], [1, 2, 3], [1, 3]]
+    assert sorted(form.encoded) == [1, 2, 3]
+    assert all(len(listener.got) == 1 for listener in listeners)
+    # What was encoded is not kept beside the ring.
+    assert all(event.forms is None for event in here.hub.since(0, 10))
+
+
+@virtual
+async def test_a_listener_that_fails_is_failed_and_the_round_goes_on():
+    here, form = await process(), Counting()
+    listeners = [(Failing if number % 2 else Taking)(form) for number in range(10)]
+    for listener in listeners:
+        here.hub.join(listener, EventFilter())
+    publish(here, row(1))
+    await settle()
+    assert here.hub.flushed == 1
+    for listener in listeners:
+        assert listener.failed is isinstance(listener, Failing)
+        assert len(listener.got) == (not listener.failed)

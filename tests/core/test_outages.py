@@ -3,7 +3,7 @@
 import orjson
 
 from app.core.filter import EventFilter
-from tests.core.test_hub import process
+from tests.core.test_hub import process, reading
 from tests.support.virtual import virtual
 
 NOBODY = EventFilter(senders=frozenset("z"))
@@ -17,7 +17,7 @@ def told(message) -> tuple[str, str, str]:
 @virtual
 async def test_each_change_is_announced_once():
     here = await process()
-    with here.feed.subscribe(NOBODY, None) as subscription:
+    with reading(here, NOBODY, None) as subscription:
         assert here.outages.begin("rpc", "slow")
         assert not here.outages.begin("rpc", "slow")
         [first] = here.outages
@@ -48,5 +48,5 @@ async def test_sources_are_apart():
 async def test_who_comes_late_is_told():
     here = await process()
     here.outages.begin("rpc", "slow")
-    with here.feed.subscribe(NOBODY, None) as subscription:
+    with reading(here, NOBODY, None) as subscription:
         assert told(await subscription.next()) == ("service.degraded", "rpc", "slow")

@@ -18,7 +18,7 @@ from app.core.errors import (
 from app.core.ports import IdempotencyKey
 from app.core.stream import Status, StreamChange
 from tests.core.test_hub import process
-from tests.core.test_streams import STREAM
+from tests.core.test_stream import STREAM
 from tests.support.memory import Process
 from tests.support.virtual import settle, virtual
 

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core import history as history_module
 from app.core import ring as ring_module
-from app.core import subscription as subscription_module
 from app.core.filter import EventFilter
-from app.core.messages import Close, Events, Idle, ServiceMessage
+from app.core.messages import Close, ServiceMessage
 from app.core.subscription import Subscription
-from tests.core.test_hub import process, publish, seqs
+from tests.core.test_hub import process, publish, reading, seqs
 from tests.support.memory import MemoryLog, MemoryStore, Process, row
+from tests.support.reading import Events, Idle, Reader
 from tests.support.virtual import VirtualLoop, iterations, settle, virtual
 
 ALL = EventFilter()
@@ -29,7 +30,7 @@ def told(delivery) -> dict:
 
 @pytest.fixture
 def small_pages(monkeypatch):
-    monkeypatch.setattr(subscription_module, "PAGE_EVENTS", 3)
+    monkeypatch.setattr(history_module, "PAGE_EVENTS", 3)
     monkeypatch.setattr(ring_module, "_SLACK", 0)
 
 
@@ -37,7 +38,7 @@ def small_pages(monkeypatch):
 async def test_it_begins_at_the_head():
     here = await process()
     publish(here, row(1))
-    with here.feed.subscribe(ALL, None) as subscription:
+    with reading(here, ALL, None) as subscription:
         assert str(subscription.position) == "one-1"
         publish(here, row(2))
         assert seqs(await subscription.next()) == [2]
@@ -47,7 +48,7 @@ async def test_it_begins_at_the_head():
 async def test_it_reads_pages_from_the_database_then_from_the_ring_then_lives(small_pages):
     here = await process(ring_events=4)
     publish(here, *(row(seq) for seq in range(1, 12)))
-    with here.feed.subscribe(ALL, "one-0") as subscription:
+    with reading(here, ALL, "one-0") as subscription:
         got = [seqs(await subscription.next()) for _ in range(4)]
         assert got == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11]]
         assert here.log.reads == [0, 3, 6]
@@ -59,13 +60,13 @@ async def test_it_reads_pages_from_the_database_then_from_the_ring_then_lives(sm
 
 @virtual
 async def test_a_page_has_at_most_its_bytes_and_at_least_one_event(monkeypatch):
-    monkeypatch.setattr(subscription_module, "PAGE_BYTES", 1000)
+    monkeypatch.setattr(history_module, "PAGE_BYTES", 1000)
     sizes = [100, 100, 5000, 5000, 100, 700, 100]
     rows = [row(seq, size=size) for seq, size in enumerate(sizes, start=1)]
     for ring_bytes in (1 << 20, 1):
         here = await process(ring_bytes=ring_bytes)
         publish(here, *rows)
-        with here.feed.subscribe(ALL, "one-0") as subscription:
+        with reading(here, ALL, "one-0") as subscription:
             got = [seqs(await subscription.next()) for _ in range(5)]
         assert got == [[1, 2], [3], [4], [5, 6], [7]]
         assert bool(here.log.reads) == (ring_bytes == 1)
@@ -86,7 +87,7 @@ def test_a_replay_is_what_the_log_has_after_the_cursor(events, cursor, wanted, r
             rows.append(row(seq, sender=sender, size=size))
         publish(here, *rows)
         start = min(cursor, seq)
-        with here.feed.subscribe(wanted, f"one-{start}") as subscription:
+        with reading(here, wanted, f"one-{start}") as subscription:
             got, last = [], start
             while not isinstance(delivery := await subscription.next(1), Idle):
                 assert len(delivery.events) <= 3
@@ -99,8 +100,8 @@ def test_a_replay_is_what_the_log_has_after_the_cursor(events, cursor, wanted, r
         assert [event.data for event in got] == [e.data for e in history if e.seq > start and wanted.matches(e)]
 
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        patch.setattr(subscription_module, "PAGE_EVENTS", 3)
-        patch.setattr(subscription_module, "PAGE_BYTES", 900)
+        patch.setattr(history_module, "PAGE_EVENTS", 3)
+        patch.setattr(history_module, "PAGE_BYTES", 900)
         patch.setattr(ring_module, "_SLACK", 0)
         runner.run(replay())
 
@@ -108,7 +109,7 @@ def test_a_replay_is_what_the_log_has_after_the_cursor(events, cursor, wanted, r
 @virtual
 async def test_stalled_it_holds_nothing_and_goes_on_where_it_was(small_pages):
     here = await process(ring_events=4)
-    with here.feed.subscribe(ALL, None) as subscription:
+    with reading(here, ALL, None) as subscription:
         got = []
         for seq in range(1, 30):
             publish(here, row(seq))
@@ -129,7 +130,7 @@ async def test_a_cursor_that_cannot_be_served_is_a_reset(small_pages, cursor, re
     here = await process(ring_events=4)
     publish(here, *(row(seq) for seq in range(1, 12)))
     here.log.prune(5)
-    with here.feed.subscribe(ALL, cursor) as subscription:
+    with reading(here, ALL, cursor) as subscription:
         delivery = await subscription.next()
         message = told(delivery)
         assert (message["event"], message["reason"], message["cursor"]) == ("feed.reset", reason, "one-11")
@@ -143,7 +144,7 @@ async def test_the_oldest_cursor_that_can_be_served(small_pages):
     here = await process(ring_events=1)
     publish(here, *(row(seq) for seq in range(1, 12)))
     here.log.prune(5)
-    with here.feed.subscribe(ALL, "one-5") as subscription:
+    with reading(here, ALL, "one-5") as subscription:
         assert seqs(await subscription.next()) == [6, 7, 8]
 
 
@@ -151,19 +152,19 @@ async def test_the_oldest_cursor_that_can_be_served(small_pages):
 async def test_pruned_while_it_reads(small_pages):
     here = await process(ring_events=1)
     publish(here, *(row(seq) for seq in range(1, 12)))
-    with here.feed.subscribe(ALL, "one-0") as subscription:
+    with reading(here, ALL, "one-0") as subscription:
         assert seqs(await subscription.next()) == [1, 2, 3]
-        reading = asyncio.create_task(subscription.next())
+        page = asyncio.create_task(subscription.next())
         await iterations(2)
         here.log.prune(8)
-        assert told(await reading)["reason"] == "pruned"
+        assert told(await page)["reason"] == "pruned"
 
 
 @virtual
 async def test_a_cursor_from_a_process_that_is_ahead_waits_for_this_one():
     here = await process()
     here.log.add(3)
-    with here.feed.subscribe(ALL, "one-2") as subscription:
+    with reading(here, ALL, "one-2") as subscription:
         waiting = asyncio.create_task(subscription.next())
         await settle()
         assert not waiting.done()
@@ -175,7 +176,7 @@ async def test_a_cursor_from_a_process_that_is_ahead_waits_for_this_one():
 async def test_a_new_epoch_is_a_reset_for_the_live_and_the_behind():
     here = await process()
     publish(here, row(1))
-    with here.feed.subscribe(ALL, None) as live, here.feed.subscribe(ALL, "one-0") as behind:
+    with reading(here, ALL, None) as live, reading(here, ALL, "one-0") as behind:
         waiting = asyncio.create_task(live.next())
         await settle()
         here.log.fail_over("two")
@@ -187,7 +188,7 @@ async def test_a_new_epoch_is_a_reset_for_the_live_and_the_behind():
 @virtual
 async def test_subscribe_is_acknowledged_in_the_order_of_the_feed():
     here = await process()
-    with here.feed.subscribe(OF_A, None) as subscription:
+    with reading(here, OF_A, None) as subscription:
         publish(here, row(1), row(2, sender="z"))
         assert seqs(await subscription.next()) == [1]
         publish(here, row(3), row(4, sender="z"))
@@ -200,7 +201,7 @@ async def test_subscribe_is_acknowledged_in_the_order_of_the_feed():
 @virtual
 async def test_subscribe_while_live_goes_on_from_there():
     here = await process()
-    with here.feed.subscribe(OF_A, None) as subscription:
+    with reading(here, OF_A, None) as subscription:
         waiting = asyncio.create_task(subscription.next())
         await settle()
         publish(here, row(1, sender="z"))
@@ -215,7 +216,7 @@ async def test_subscribe_while_live_goes_on_from_there():
 async def test_subscribe_with_a_cursor_rewinds():
     here = await process()
     publish(here, row(1), row(2, sender="z"), row(3))
-    with here.feed.subscribe(ALL, None) as subscription:
+    with reading(here, ALL, None) as subscription:
         subscription.subscribe(OF_A, "one-0")
         assert told(await subscription.next())["cursor"] == "one-0"
         assert seqs(await subscription.next()) == [1, 3]
@@ -227,7 +228,7 @@ async def test_subscribe_with_a_cursor_rewinds():
 @virtual
 async def test_unsubscribe_pauses_and_says_where():
     here = await process()
-    with here.feed.subscribe(ALL, None) as subscription:
+    with reading(here, ALL, None) as subscription:
         publish(here, row(1))
         assert seqs(await subscription.next()) == [1]
         subscription.unsubscribe()
@@ -250,7 +251,7 @@ async def test_unsubscribe_pauses_and_says_where():
 @virtual
 async def test_a_control_message_does_not_hide_that_a_cursor_cannot_be_served(control, cursor, reason):
     here = await process()
-    with here.feed.subscribe(ALL, cursor) as subscription:
+    with reading(here, ALL, cursor) as subscription:
         if control == "subscribe":
             subscription.subscribe(OF_A, None)
         else:
@@ -269,7 +270,7 @@ async def test_a_control_message_does_not_hide_that_a_cursor_cannot_be_served(co
 async def test_a_good_cursor_makes_up_for_a_bad_one():
     here = await process()
     publish(here, row(1))
-    with here.feed.subscribe(ALL, "nonsense") as subscription:
+    with reading(here, ALL, "nonsense") as subscription:
         subscription.subscribe(ALL, "one-0")
         assert told(await subscription.next())["event"] == "subscribed"
         assert seqs(await subscription.next()) == [1]
@@ -280,16 +281,16 @@ async def test_a_good_cursor_makes_up_for_a_bad_one():
 async def test_a_page_that_was_being_read_does_not_outlive_a_control_message(control):
     here = await process(ring_bytes=1)
     publish(here, row(1), row(2, sender="z"))
-    with here.feed.subscribe(OF_A, "one-0") as subscription:
+    with reading(here, OF_A, "one-0") as subscription:
         here.log.open.clear()
-        reading = asyncio.create_task(subscription.next(5))
+        page = asyncio.create_task(subscription.next(5))
         await settle()
         if control == "unsubscribe":
             subscription.unsubscribe()
         else:
             subscription.subscribe(OF_Z, "one-1" if control == "rewind" else None)
         here.log.open.set()
-        assert told(await reading)["cursor"] == ("one-1" if control == "rewind" else "one-0")
+        assert told(await page)["cursor"] == ("one-1" if control == "rewind" else "one-0")
         if control == "unsubscribe":
             assert isinstance(await subscription.next(5), Idle)
         else:
@@ -300,7 +301,7 @@ async def test_a_page_that_was_being_read_does_not_outlive_a_control_message(con
 async def test_idle_tells_how_far_the_filter_looked():
     here = await process()
     loop = asyncio.get_running_loop()
-    with here.feed.subscribe(OF_Z, None) as subscription:
+    with reading(here, OF_Z, None) as subscription:
         waiting = asyncio.create_task(subscription.next(15))
         await settle()
         publish(here, row(1), row(9))
@@ -313,7 +314,7 @@ async def test_idle_tells_how_far_the_filter_looked():
 @virtual
 async def test_what_is_said_comes_before_further_events():
     here = await process()
-    with here.feed.subscribe(ALL, "one-0") as subscription:
+    with reading(here, ALL, "one-0") as subscription:
         publish(here, row(1))
         here.outages.begin("rpc", "it lags")
         assert told(await subscription.next())["event"] == "service.degraded"
@@ -323,7 +324,7 @@ async def test_what_is_said_comes_before_further_events():
 @virtual
 async def test_what_is_said_to_one_who_never_reads_is_bounded():
     here = await process()
-    with here.feed.subscribe(ALL, None) as subscription:
+    with reading(here, ALL, None) as subscription:
         for _ in range(10_000):
             subscription.subscribe(ALL, None)
         assert len(subscription._inbox) <= 64
@@ -333,7 +334,7 @@ async def test_what_is_said_to_one_who_never_reads_is_bounded():
 async def test_close_ends_it_at_once():
     here = await process()
     publish(here, row(1))
-    with here.feed.subscribe(ALL, "one-0") as subscription:
+    with reading(here, ALL, "one-0") as subscription:
         subscription.close(CLOSE)
         subscription.close(Close(1000, "another"))
         assert await subscription.next() is CLOSE
@@ -342,7 +343,7 @@ async def test_close_ends_it_at_once():
 @virtual
 async def test_close_wakes_the_live_and_the_paused():
     here = await process()
-    with here.feed.subscribe(ALL, None) as live, here.feed.subscribe(ALL, None) as paused:
+    with reading(here, ALL, None) as live, reading(here, ALL, None) as paused:
         paused.unsubscribe()
         await paused.next()
         tasks = [asyncio.create_task(each.next()) for each in (live, paused)]
@@ -356,7 +357,7 @@ async def test_close_wakes_the_live_and_the_paused():
 async def test_close_with_catch_up_sends_what_is_in_memory_and_asks_no_database(small_pages):
     here = await process(ring_events=4)
     publish(here, *(row(seq) for seq in range(1, 12)))
-    with here.feed.subscribe(ALL, "one-7") as near, here.feed.subscribe(ALL, "one-1") as far:
+    with reading(here, ALL, "one-7") as near, reading(here, ALL, "one-1") as far:
         for each in (near, far):
             each.close(CLOSE, catch_up=True)
         assert seqs(await near.next()) == [8, 9, 10]
@@ -369,7 +370,7 @@ async def test_close_with_catch_up_sends_what_is_in_memory_and_asks_no_database(
 @virtual
 async def test_close_with_catch_up_includes_what_is_not_flushed():
     here = await process()
-    with here.feed.subscribe(ALL, None) as subscription:
+    with reading(here, ALL, None) as subscription:
         waiting = asyncio.create_task(subscription.next())
         await settle()
         publish(here, row(1))
@@ -383,7 +384,7 @@ async def test_a_database_that_is_away_delays_a_replay_and_loses_nothing(small_p
     here = await process(ring_events=1)
     publish(here, *(row(seq) for seq in range(1, 5)))
     loop = asyncio.get_running_loop()
-    with here.feed.subscribe(ALL, "one-0") as subscription:
+    with reading(here, ALL, "one-0") as subscription:
         here.log.reachable = False
         waiting = asyncio.create_task(subscription.next())
         await asyncio.sleep(10)
@@ -403,7 +404,7 @@ async def test_news_during_a_look_at_a_database_that_is_away_is_told_at_once(sma
     here = await process(ring_events=1)
     publish(here, row(1), row(2))
     loop = asyncio.get_running_loop()
-    with here.feed.subscribe(ALL, cursor) as subscription:
+    with reading(here, ALL, cursor) as subscription:
         here.log.open.clear()
         waiting = asyncio.create_task(subscription.next())
         await settle()
@@ -425,11 +426,11 @@ async def test_a_reconnect_storm_reads_the_database_a_few_at_a_time():
     here = Process(MemoryStore(log), ring_bytes=1)
     await here.relay.prime(0)
     here.log.reads.clear()
-    subscriptions = [Subscription(here.hub, log, here.feed._replays, ALL, here.relay.nudge) for _ in range(50)]
+    subscriptions = [Subscription(here.feed._history, ALL) for _ in range(50)]
     log.open.clear()
     for each in subscriptions:
         each.start("one-0")
-    tasks = [asyncio.create_task(each.next()) for each in subscriptions]
+    tasks = [asyncio.create_task(Reader(each).next()) for each in subscriptions]
     await settle()
     assert len(log.reads) == 2
     log.open.set()
@@ -445,10 +446,10 @@ async def test_a_cursor_of_a_process_ahead_makes_the_relay_look_and_is_served_at
     await settle()
     here.log.add(3)
     loop = asyncio.get_running_loop()
-    with here.feed.subscribe(ALL, "one-2") as subscription:
+    with reading(here, ALL, "one-2") as subscription:
         assert seqs(await subscription.next()) == [3]
     here.log.add(3)
-    with here.feed.subscribe(ALL, "one-6") as subscription:
+    with reading(here, ALL, "one-6") as subscription:
         waiting = asyncio.create_task(subscription.next())
         await settle()
         assert here.hub.head == 6
@@ -465,10 +466,10 @@ async def test_many_that_come_from_a_process_ahead_ask_the_database_a_few_times(
     here.log.add(3)
     here.log.looks = 0
     here.log.open.clear()
-    subscriptions = [Subscription(here.hub, here.log, here.feed._replays, ALL, here.relay.nudge) for _ in range(50)]
+    subscriptions = [Subscription(here.feed._history, ALL) for _ in range(50)]
     for each in subscriptions:
         each.start("one-3")
-    tasks = [asyncio.create_task(each.next(1)) for each in subscriptions]
+    tasks = [asyncio.create_task(Reader(each).next(1)) for each in subscriptions]
     await settle()
     running = asyncio.create_task(here.relay.run())
     here.log.open.set()
@@ -482,7 +483,7 @@ async def test_many_that_come_from_a_process_ahead_ask_the_database_a_few_times(
 async def test_while_the_hub_is_behind_only_its_arrival_wakes_a_cursor_ahead():
     here = await process()
     published = here.log.add(4)
-    with here.feed.subscribe(ALL, "one-3") as subscription:
+    with reading(here, ALL, "one-3") as subscription:
         waiting = asyncio.create_task(subscription.next())
         await settle()
         looks = here.log.looks

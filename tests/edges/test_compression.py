@@ -58,7 +58,7 @@ def test_what_is_accepted(offers, accepted):
 
 async def test_it_is_the_same_feed_in_half_the_bytes(server):
     async with (
-        websockets.connect(server.ws, compression="deflate") as small,
+        websockets.connect(f"{server.ws}?greeting=false", compression="deflate") as small,
         follow(server, "websocket") as plain,
         raw_websocket(server, **OFFER) as raw,
         api_of(server) as api,
@@ -86,7 +86,7 @@ async def test_a_resume_and_service_messages_are_the_same(server):
         await api.post("/api/events", json={"events": [created() for _ in range(50)]})
         await plain.count(50)
     start = plain.events[9]["id"]
-    async with websockets.connect(f"{server.ws}?lastEventId={start}", compression="deflate") as small:
+    async with websockets.connect(f"{server.ws}?greeting=false&lastEventId={start}", compression="deflate") as small:
         async with asyncio.timeout(15):
             assert [json.loads(await small.recv())["id"] for _ in range(40)] == [e["id"] for e in plain.events[10:]]
             await small.send(json.dumps({"type": "subscribe", "filter": {"streamId": ["stream-x" + "y" * 100]}}))

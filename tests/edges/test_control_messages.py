@@ -9,14 +9,14 @@ import websockets
 from tests.conftest import api_of
 from tests.support.data import address, created, stream_id, updated
 from tests.support.feeds import follow
-from tests.support.server import Server
+from tests.support.server import PlainServer, Server
 
 ALICE, BOB, CAROL = address("alice"), address("bob"), address("carol")
 
 
-@pytest.fixture(scope="module")
-def server(new_database, tmp_path_factory) -> Iterator[Server]:
-    server = Server(
+@pytest.fixture(scope="module", params=[Server, PlainServer], ids=["straight", "plain"])
+def server(request, new_database, tmp_path_factory) -> Iterator[Server]:
+    server = request.param(
         tmp_path_factory.mktemp("control"), database_url=new_database("sqlite"), message_rate_limit=1_000
     ).start()
     yield server
@@ -193,7 +193,8 @@ async def test_ping_gets_a_pong(server):
     async with follow(server, "websocket") as client:
         await say(client, {"type": "ping"})
         pong = await client.message("pong")
-    assert set(pong) == {"event", "timestamp"}
+        assert pong["cursor"] == client.about[0]["cursor"]
+    assert set(pong) == {"event", "cursor", "timestamp"}
 
 
 WRONG = {

@@ -365,7 +365,9 @@ async def test_a_cursor_that_moved_is_told_once(restless):
         assert stream
         told = await client.until(f"id: {head}\n\n".encode())
         after = await client.until(b": keepalive\n\n")
-        assert b"event:" not in told + after
+        assert told.count(b"event: feed.position\n") == 1
+        assert f'data: {{"event":"feed.position","cursor":"{head}"}}\nid: {head}\n\n'.encode() in told
+        assert b"event:" not in after
         assert b"id:" not in after
 
 

@@ -13,13 +13,18 @@ from httpx_sse import aconnect_sse
 from tests.support.server import Server
 
 TRANSPORTS = ("websocket", "sse")
+ABOUT = {"feed.opened", "feed.position", "feed.closing"}
 
 
 class FeedClient:
-    """Collects messages. `cursor` is what to resume with. `ended` is set when the server ended the feed."""
+    """Collects messages; those about the connection alone (`feed.opened` and its like) in `about`.
+
+    `cursor` is what to resume with. `ended` is set when the server ended the feed.
+    """
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.about: list[dict[str, Any]] = []
         self.raw: list[str] = []
         self.cursor: str | None = None
         self.ids: list[str] = []
@@ -35,8 +40,11 @@ class FeedClient:
 
     def take(self, text: str, last_id: str | None = None) -> None:
         message = json.loads(text)
-        self.raw.append(text)
-        self.messages.append(message)
+        if message["event"] in ABOUT:
+            self.about.append(message)
+        else:
+            self.raw.append(text)
+            self.messages.append(message)
         self.cursor = last_id or message.get("id") or message.get("cursor") or self.cursor
         self._news.set()
 
@@ -49,6 +57,11 @@ class FeedClient:
     async def count(self, events: int, seconds: float = 15) -> list[dict[str, Any]]:
         await self.until(lambda: len(self.events) >= events, seconds)
         return self.events
+
+    async def told(self, name: str, seconds: float = 15) -> dict[str, Any]:
+        """The first message of a name about the connection."""
+        await self.until(lambda: any(m["event"] == name for m in self.about), seconds)
+        return next(m for m in self.about if m["event"] == name)
 
     async def message(self, name: str, seconds: float = 15) -> dict[str, Any]:
         await self.until(lambda: any(m["event"] == name for m in self.messages), seconds)

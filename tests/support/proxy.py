@@ -36,6 +36,9 @@ class Proxy:
             link.silent = True
         return len(found)
 
+    def _look(self, link: _Link) -> None:
+        """See what a client said before it is forwarded; OSError ends the connection."""
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
@@ -67,6 +70,25 @@ class Proxy:
             while data := await reader.read(1 << 16):
                 if remember:
                     link.sent = (link.sent + data)[-10_000:]
+                    self._look(link)
                 if not link.silent:
                     writer.write(data)
                     await writer.drain()
+
+
+class NoUpgrades(Proxy):
+    """One that lets no WebSocket through: it swallows the handshake, or hangs up."""
+
+    def __init__(self, target: int, *, silent: bool) -> None:
+        super().__init__(target)
+        self.silent = silent
+        self.blocking = True
+        self.seen = 0
+
+    def _look(self, link: _Link) -> None:
+        if not self.blocking or b"upgrade: websocket" not in link.sent.lower() or link.silent:
+            return
+        self.seen += 1
+        if not self.silent:
+            raise ConnectionAbortedError
+        link.silent = True

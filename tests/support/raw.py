@@ -140,8 +140,10 @@ async def raw(server: Server, request: bytes | None = None, *, receive_buffer: i
 async def raw_websocket(
     server: Server, query: str = "", *, receive_buffer: int | None = None, **headers: str
 ) -> AsyncIterator[Raw]:
-    """A WebSocket whose handshake is done; `response` has its head."""
-    async with raw(server, upgrade(f"/ws/streams?{query}", **headers), receive_buffer=receive_buffer) as client:
+    """A WebSocket whose handshake is done, and that is not greeted; `response` has its head."""
+    async with raw(
+        server, upgrade(f"/ws/streams?greeting=false&{query}", **headers), receive_buffer=receive_buffer
+    ) as client:
         client.response = (await client.until(b"\r\n\r\n")).decode()
         assert client.response.startswith("HTTP/1.1 101"), client.response
         yield client

@@ -1,33 +1,34 @@
 """What a WebSocket client says: its control messages, and the limits it must keep."""
 
-import asyncio
 from collections import deque
 from typing import Any
 
 from app.core import messages
 from app.core.errors import InvalidInput
+from app.core.filter import any_of, filters_of
 from app.core.messages import Close
 from app.core.subscription import Subscription
 from app.web.feed.close_codes import MESSAGE_TOO_BIG, POLICY_VIOLATION, UNSUPPORTED_DATA
-from app.web.feed.control_messages import control_cursor, control_filter, parse_control
+from app.web.feed.control_messages import parse_control, parse_subscribe
 from app.web.services import WebSettings
 
 
 class Control:
     """Takes a client's messages, and says when there were too many, or one that may not be."""
 
-    __slots__ = ("_recent", "_settings", "_subscription")
+    __slots__ = ("_filters", "_recent", "_settings", "_subscription")
 
     def __init__(self, subscription: Subscription, settings: WebSettings) -> None:
         """Act on this subscription."""
         self._subscription = subscription
         self._settings = settings
+        # What it chooses by now; `add` adds to it. A client that waits for its first `subscribe` has chosen nothing.
+        self._filters = () if subscription.paused else filters_of(subscription.wanted)
         self._recent: deque[float] = deque(maxlen=settings.message_rate_limit)
 
-    def take(self, message: Any) -> Close | None:
-        """Act on a message; return how to close if it breaks a limit."""
+    def take(self, message: Any, now: float) -> Close | None:
+        """Act on a message that came at `now`, in seconds; return how to close if it breaks a limit."""
         settings, recent = self._settings, self._recent
-        now = asyncio.get_running_loop().time()
         crowded = len(recent) == recent.maxlen and now - recent[0] < settings.message_rate_window
         recent.append(now)
         if not isinstance(message, str):  # Quart gives an empty binary message as None
@@ -49,11 +50,14 @@ class Control:
             message = parse_control(text)
             kind = message["type"]
             if kind == "subscribe":
-                subscription.subscribe(control_filter(message), control_cursor(message))
+                subscribe = parse_subscribe(message, self._filters)
+                self._filters = subscribe.filters
+                subscription.subscribe(any_of(subscribe.filters), subscribe.cursor)
             elif kind == "unsubscribe":
+                self._filters = ()
                 subscription.unsubscribe()
             elif kind == "ping":
-                subscription.say(messages.pong())
+                subscription.pong()
             else:
                 subscription.say(messages.error("unknown-type", "type: must be subscribe, unsubscribe or ping"))
         except InvalidInput as error:

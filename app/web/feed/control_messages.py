@@ -1,13 +1,23 @@
 """What a WebSocket client may ask: its control messages, read."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from app.core.errors import FieldError, InvalidInput
 from app.core.filter import EventFilter
 from app.web.filters import FILTER_FIELDS, filter_of, unknown_fields
+
+MAX_FILTERS: Final = 20
+"""The tabs of a browser that share one connection; each event is held against each of them."""
+
+
+class Subscribe(NamedTuple):
+    """What a `subscribe` asks for: events that one of the filters wants, from a cursor on or from here on."""
+
+    filters: tuple[EventFilter, ...]
+    cursor: str | None
 
 
 def parse_control(text: str) -> dict[str, Any]:
@@ -21,23 +31,53 @@ def parse_control(text: str) -> dict[str, Any]:
     return message
 
 
-def control_filter(message: Mapping[str, Any]) -> EventFilter:
-    """Return the filter of a `subscribe` message: strings, or lists of strings."""
-    given = message.get("filter", {})
+def parse_subscribe(message: Mapping[str, Any], present: tuple[EventFilter, ...]) -> Subscribe:
+    """Read a `subscribe`; `present` are the filters to which `"add":true` adds.
+
+    Raises:
+        InvalidInput: a field is wrong; nothing is changed then.
+
+    """
+    add = message.get("add", False)
+    if not isinstance(add, bool):
+        raise InvalidInput(FieldError("add", "must be true or false"))
+    if "filter" in message and "filters" in message:
+        raise InvalidInput(FieldError("filters", "give one `filter`, or several `filters`, not both"))
+    chosen = _filters(message["filters"]) if "filters" in message else (_filter(message.get("filter", {}), "filter"),)
+    cursor = _cursor(message)
+    if add and cursor is not None:
+        raise InvalidInput(
+            FieldError("lastEventId", "cannot go with `add`: the other filters' events would come again")
+        )
+    filters = tuple(dict.fromkeys((*present, *chosen) if add else chosen))
+    if len(filters) > MAX_FILTERS:
+        raise InvalidInput(FieldError("filters", f"must be at most {MAX_FILTERS}, those before included"))
+    return Subscribe(filters, cursor)
+
+
+def _filters(given: Any) -> tuple[EventFilter, ...]:
+    if not isinstance(given, list) or not given:
+        raise InvalidInput(FieldError("filters", "must be a list of objects, not empty"))
+    if len(given) > MAX_FILTERS:
+        raise InvalidInput(FieldError("filters", f"must be at most {MAX_FILTERS}"))
+    return tuple(_filter(each, f"filters[{index}]") for index, each in enumerate(given))
+
+
+def _filter(given: Any, name: str) -> EventFilter:
+    """Return a filter: strings, or lists of strings."""
     if not isinstance(given, dict):
-        raise InvalidInput(FieldError("filter", "must be an object"))
+        raise InvalidInput(FieldError(name, "must be an object"))
     unknown = set(given) - set(FILTER_FIELDS)
     if unknown:
-        raise InvalidInput(*unknown_fields(unknown, prefix="filter."))
-    fields = {name: [value] if isinstance(value, str) else value for name, value in given.items()}
-    for name, values in fields.items():
+        raise InvalidInput(*unknown_fields(unknown, prefix=f"{name}."))
+    fields = {field: [value] if isinstance(value, str) else value for field, value in given.items()}
+    for field, values in fields.items():
         if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
-            raise InvalidInput(FieldError(f"filter.{name}", "must be a string or a list of strings, not empty"))
+            raise InvalidInput(FieldError(f"{name}.{field}", "must be a string or a list of strings, not empty"))
     return filter_of(fields)
 
 
-def control_cursor(message: Mapping[str, Any]) -> str | None:
-    """Return the cursor of a `subscribe` message."""
+def _cursor(message: Mapping[str, Any]) -> str | None:
     cursor = message.get("lastEventId")
     if cursor is not None and not isinstance(cursor, str):
         raise InvalidInput(FieldError("lastEventId", "must be a string"))

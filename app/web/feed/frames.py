@@ -1,4 +1,4 @@
-"""The feed's bytes: Server-Sent Events blocks, WebSocket close codes, and what clients may ask."""
+"""WebSocket frames (RFC 6455), as the feed writes them."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,22 +12,6 @@ PING: Final = b"\x89\x00"
 _TEXT: Final = 0x81
 _DEFLATED_TEXT: Final = 0xC1
 """With the bit that RFC 7692 (6) gives a meaning."""
-
-
-def websocket_frame(event: Event) -> bytes:
-    """Return an event's frame (RFC 6455, 5.2: final, text, unmasked), encoded once."""
-    frame = event.forms.get("websocket")
-    if frame is None:
-        frame = event.forms["websocket"] = text_frame(event.data)
-    return frame
-
-
-def deflated_frame(event: Event) -> bytes:
-    """Return an event's frame for clients that negotiated permessage-deflate, compressed once for all of them."""
-    frame = event.forms.get("deflated")
-    if frame is None:
-        frame = event.forms["deflated"] = text_frame(deflate(event.data), _DEFLATED_TEXT)
-    return frame
 
 
 def text_frame(data: bytes, first: int = _TEXT) -> bytes:
@@ -46,19 +30,27 @@ class WebSocketFrames:
     name = "websocket"
 
     def join(self, events: Sequence[Event]) -> bytes:
-        """Return a frame for each."""
-        return b"".join(map(websocket_frame, events))
+        """Return a frame for each (RFC 6455, 5.2: final, text, unmasked)."""
+        return b"".join([event.form("websocket", _plain) for event in events])
 
 
 class DeflatedFrames:
-    """Events as compressed WebSocket frames."""
+    """Events as frames for clients that negotiated permessage-deflate, compressed once for all of them."""
 
     name = "deflated"
 
     def join(self, events: Sequence[Event]) -> bytes:
         """Return a frame for each."""
-        return b"".join(map(deflated_frame, events))
+        return b"".join([event.form("deflated", _deflated) for event in events])
 
 
 WEBSOCKET_FRAMES: Final = WebSocketFrames()
 DEFLATED_FRAMES: Final = DeflatedFrames()
+
+
+def _plain(event: Event) -> bytes:
+    return text_frame(event.data)
+
+
+def _deflated(event: Event) -> bytes:
+    return text_frame(deflate(event.data), _DEFLATED_TEXT)

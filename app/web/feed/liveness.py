@@ -1,73 +1,22 @@
 """Pings, keeps alive, and ends connections whose peer is gone or does not read: one wheel for all of them."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+import structlog
+
+from app.web.feed.connection import ClientConnection
 
 _LONGEST_TICK: Final = 1.0
 _TICKS: Final = 10
 _LOOKS: Final = 3
 """Looks at a socket's progress within the write deadline; each is a system call."""
 
-
 _SLICE: Final = 200
 """Connections that are looked at before other work of the loop gets its turn."""
 
-
-class Receiver(Protocol):
-    """Whom a detached connection tells what happens."""
-
-    def received(self, data: bytes) -> None:
-        """Take bytes from the peer."""
-
-    def writable(self) -> None:
-        """Hear that the connection is full no more."""
-
-    def lost(self) -> None:
-        """Hear that it has ended; nothing follows."""
-
-
-class Wire(Protocol):
-    """A client's connection (`app.server.connection.Connection`)."""
-
-    last_read: float
-    written: int
-    finished: bool
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing more should be written now, or ever."""
-
-    @property
-    def buffered(self) -> int:
-        """Bytes written and not taken by the kernel."""
-
-    @property
-    def outstanding(self) -> int:
-        """Bytes written and not acknowledged by the peer."""
-
-    def detach(self, receiver: Receiver) -> None:
-        """Take it away from the server: from now on the receiver reads, and alone writes."""
-
-    def write(self, data: bytes) -> bool:
-        """Write; False when it is full now."""
-
-    def pause_reading(self) -> None:
-        """Leave what comes to the kernel."""
-
-    def resume_reading(self) -> None:
-        """Read on."""
-
-    def finish(self) -> None:
-        """Send no more, but read on."""
-
-    def close(self) -> None:
-        """End it once everything is sent."""
-
-    def abort(self) -> None:
-        """End it at once."""
+_logger = structlog.get_logger(__name__)
 
 
 class Pinger(Protocol):
@@ -83,18 +32,18 @@ class Watched:
     __slots__ = (
         "awaiting_pong",
         "beat",
+        "connection",
         "looked_at",
         "pinged_at",
         "pinger",
         "progress_at",
         "taken",
         "verdict",
-        "wire",
     )
 
-    def __init__(self, wire: Wire, pinger: Pinger | None, now: float) -> None:
+    def __init__(self, connection: ClientConnection, pinger: Pinger | None, now: float) -> None:
         """Watch from now on."""
-        self.wire = wire
+        self.connection = connection
         self.pinger = pinger
         self.beat: Callable[[float], None] | None = None
         self.verdict: str | None = None
@@ -107,7 +56,7 @@ class Watched:
     def end(self, verdict: str) -> None:
         """End the connection."""
         self.verdict = self.verdict or verdict
-        self.wire.abort()
+        self.connection.abort()
 
 
 class Liveness:
@@ -121,13 +70,16 @@ class Liveness:
         self._watched: set[Watched] = set()
         self.terminated = 0
 
-    def watch(self, wire: Wire | None, pinger: Pinger | None) -> Watched | None:
-        """Keep a connection under watch; a server that does not show it has to look after it."""
-        if wire is None:
-            return None
-        watched = Watched(wire, pinger, asyncio.get_running_loop().time())
+    def watch(self, connection: ClientConnection, pinger: Pinger | None = None) -> Watched:
+        """Keep a connection under watch."""
+        watched = Watched(connection, pinger, asyncio.get_running_loop().time())
         self._watched.add(watched)
         return watched
+
+    @property
+    def watched(self) -> Iterable[Watched]:
+        """The connections under watch now."""
+        return list(self._watched)
 
     def forget(self, watched: Watched) -> None:
         """Watch it no more."""
@@ -139,9 +91,17 @@ class Liveness:
         while True:
             await asyncio.sleep(self._tick)
             for count, watched in enumerate(list(self._watched), start=1):
-                self.check(watched, loop.time())
+                self._check_safely(watched, loop.time())
                 if count % _SLICE == 0:
                     await asyncio.sleep(0)
+
+    def _check_safely(self, watched: Watched, now: float) -> None:
+        try:
+            self.check(watched, now)
+        except Exception:
+            # It is this connection's, and the wheel turns for all.
+            _logger.exception("liveness_failed")
+            watched.end("internal error")
 
     def check(self, watched: Watched, now: float) -> None:
         """Look at a connection."""
@@ -158,8 +118,8 @@ class Liveness:
         overdue = now - watched.progress_at >= self._write_timeout
         if overdue or now - watched.looked_at >= self._write_timeout / _LOOKS:
             watched.looked_at = now
-            outstanding = watched.wire.outstanding
-            taken = watched.wire.written - outstanding
+            outstanding = watched.connection.outstanding
+            taken = watched.connection.written - outstanding
             if not outstanding or taken > watched.taken:
                 watched.progress_at = now
             watched.taken = taken
@@ -167,9 +127,9 @@ class Liveness:
 
     def _vanished(self, watched: Watched, now: float) -> str | None:
         # A ping behind data that is stuck could not be answered: then the write deadline decides.
-        if watched.pinger is None or now - watched.pinged_at < self._heartbeat or watched.wire.buffered:
+        if watched.pinger is None or now - watched.pinged_at < self._heartbeat or watched.connection.buffered:
             return None
-        if watched.awaiting_pong and watched.wire.last_read < watched.pinged_at:
+        if watched.awaiting_pong and watched.connection.last_read < watched.pinged_at:
             return "vanished"
         watched.pinged_at, watched.awaiting_pong = now, True
         watched.pinger.ping()

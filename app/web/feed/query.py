@@ -1,24 +1,52 @@
-"""Query strings, read."""
+"""Query strings of the feeds, read."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from werkzeug.datastructures import Headers, MultiDict
 
+from app.core.errors import FieldError, InvalidInput
 from app.core.filter import EventFilter
 from app.web.filters import event_filter
 
 CURSOR_PARAMETERS: Final = ("lastEventId", "last_event_id", "lastEventID")
 
+SWITCHES: Final = ("greeting", "live")
+_VALUES: Final = {"true": True, "false": False}
+
 
 class FeedQuery(NamedTuple):
-    """What a client wants of a feed, and from where."""
+    """What a client wants of a feed, and from where.
+
+    `greeting`: it hears of its own position (`feed.opened`, `feed.position`). Without `live` it hears nothing of the
+    log before it subscribes.
+    """
 
     wanted: EventFilter
     cursor: str | None
+    greeting: bool = True
+    live: bool = True
 
 
-def feed_query(args: MultiDict[str, str], headers: Headers) -> FeedQuery:
-    """Return filter and cursor of a feed's URL. The header wins: a reconnecting EventSource keeps its old URL."""
+def feed_query(args: MultiDict[str, str], headers: Headers, *, can_subscribe: bool = True) -> FeedQuery:
+    """Return what a feed's URL and headers ask for. The header wins: a reconnecting EventSource keeps its old URL.
+
+    Raises:
+        InvalidInput: a parameter is not known, or what it says cannot be.
+
+    """
     cursors = [headers.get("Last-Event-ID"), *(args[name] for name in CURSOR_PARAMETERS if name in args)]
     cursor = next((given for given in cursors if given), None)
-    return FeedQuery(event_filter(args, CURSOR_PARAMETERS), cursor)
+    wanted = event_filter(args, (*CURSOR_PARAMETERS, *SWITCHES))
+    greeting, live = (_switch(name, args.getlist(name)) for name in SWITCHES)
+    if not live and not can_subscribe:
+        raise InvalidInput(FieldError("live", "only a WebSocket can wait for `subscribe`; leave it out here"))
+    return FeedQuery(wanted, cursor, greeting, live)
+
+
+def _switch(name: str, given: Sequence[str]) -> bool:
+    if not given:
+        return True
+    if len(given) > 1 or given[0] not in _VALUES:
+        raise InvalidInput(FieldError(name, "must be true or false"))
+    return _VALUES[given[0]]

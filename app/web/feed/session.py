@@ -1,90 +1,123 @@
-"""One feed connection, from admission to its line in the log."""
+"""One feed on one connection: the outlet of its subscription, and the receiver of its connection."""
 
 import asyncio
-import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
-from uuid import uuid4
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
 
-from app.core.filter import EventFilter
-from app.web.admission import Admission
-from app.web.services import Services
+from app.core.messages import Close, ServiceMessage
+from app.core.outlet import Form
+from app.web.feed.close_codes import INTERNAL_ERROR
+from app.web.feed.connection import ClientConnection
+from app.web.feed.registration import Registration
 
 _logger = structlog.get_logger(__name__)
+_FAILED: Final = Close(INTERNAL_ERROR, "internal error")
 
 
-class FeedConnection:
-    """An admitted client's connection: subscribed, watched, and logged. `reason` is why it ended, as far as is known.
+class FeedSession(ABC):
+    """A feed that is written straight to its connection. One that is live costs no task.
 
-    Leaving it ends all that, unless it is `detached`: then `close` does.
+    It has one only while it catches up, or has something to say. Whatever fails here ends this client alone.
     """
 
-    __slots__ = ("_admission", "_begun", "_running", "_timer", "detached", "id", "reason", "subscription", "watched")
+    __slots__ = ("_connection", "_ended", "_registration", "_task", "form")
 
-    def __init__(
-        self, running: Services, admission: Admission, scope: Mapping[str, Any], wanted: EventFilter, cursor: str | None
-    ) -> None:
-        """Subscribe. `scope` is the request's."""
-        state = scope.get("state") or {}
-        self.id = uuid4().hex[:12]
-        self.reason = "client left"
-        self.detached = False
-        self.subscription = running.feed.open(wanted, cursor)
-        self.watched = running.liveness.watch(state.get("connection"), state.get("pinger"))
-        self._running = running
-        self._admission: Admission | None = admission
-        self._begun = time.monotonic()
-        self._timer: asyncio.TimerHandle | None = None
-        self._log("connected", admission, resumed=cursor is not None, filter=wanted.to_json())
+    def __init__(self, registration: Registration, connection: ClientConnection, form: Form) -> None:
+        """Take the connection away from the server, which has opened the feed on it."""
+        self.form = form
+        self._registration = registration
+        self._connection = connection
+        self._task: asyncio.Task[None] | None = None
+        self._ended = False
+        connection.detach(self)
+        registration.subscription.attach(self)
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
+    @property
+    def full(self) -> bool:
+        """Whether the connection wants no more now."""
+        return self._connection.full
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it, if nobody else does."""
-        if not self.detached:
-            self.close()
+    def write(self, data: bytes) -> bool:
+        """Hand bytes to the connection. False: it is full now."""
+        return self._connection.write(data)
 
-    def close(self) -> None:
+    @abstractmethod
+    def say(self, message: ServiceMessage) -> None:
+        """Write a message."""
+
+    def wake(self) -> None:
+        """Do what is to be done beside live events."""
+        if self._task is None and not self._ended:
+            self._task = asyncio.create_task(self._catch_up())
+
+    def fail(self) -> None:
+        """End the feed because something of ours is broken."""
+        self._end(_FAILED)
+
+    def received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self._guarded(self._take, data)
+
+    def writable(self) -> None:
+        """Go on where the connection was full."""
+        self._registration.subscription.wake()
+
+    def lost(self) -> None:
         """Give everything back."""
-        admission, self._admission = self._admission, None
-        if admission is None:
+        self._ended = True
+        if self._task is not None:
+            self._task.cancel()
+        self._registration.close()
+
+    def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Do something at the client's wish; a failure is its own."""
+        try:
+            act(*arguments)
+        except Exception:
+            _logger.exception("feed_failed", connection_id=self._registration.id)
+            self.fail()
+
+    async def _catch_up(self) -> None:
+        try:
+            while (said := await self._registration.subscription.catch_up()) is not None:
+                if isinstance(said, Close):
+                    self._end(said)
+                    return
+                self.say(said)
+        except Exception:
+            _logger.exception("feed_failed", connection_id=self._registration.id)
+            self.fail()
+        finally:
+            self._task = None
+
+    def _end(self, close: Close) -> None:
+        """Say goodbye, once, however that goes."""
+        if self._ended:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._running.feed.forget(self.subscription)
-        verdict = None
-        if self.watched is not None:
-            self._running.liveness.forget(self.watched)
-            verdict = self.watched.verdict
-        admission.release()
-        seconds = round(time.monotonic() - self._begun, 3)
-        self._log("disconnected", admission, reason=verdict or self.reason, seconds=seconds)
+        self._ended = True
+        self._registration.end_soon(close)
+        try:
+            self._say_goodbye(close)
+        except Exception:
+            _logger.exception("goodbye_failed", connection_id=self._registration.id)
+            self._connection.abort()
 
-    def abort_after_goodbye(self) -> None:
-        """End the connection after `close_timeout`, if it is still open; the first call counts."""
-        if self.watched is not None and self._timer is None:
-            seconds = self._running.settings.close_timeout
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._abort)
+    @abstractmethod
+    def _say_goodbye(self, close: Close) -> None:
+        """Write the last words."""
 
-    def _abort(self) -> None:
-        if self.watched is not None:
-            self.watched.end(self.reason)
+    @abstractmethod
+    def _take(self, data: bytes) -> None:
+        """Take what the client sent."""
 
-    def _log(self, event: str, admission: Admission, **fields: Any) -> None:
-        counts = self._running.guard.by_transport
-        _logger.info(
-            event,
-            connection_id=self.id,
-            transport=admission.transport,
-            address=admission.address,
-            **fields,
-            websockets=counts["websocket"],
-            sse=counts["sse"],
-        )
+
+def own_connection(scope: Mapping[str, Any]) -> ClientConnection | None:
+    """Return the connection of a request, to write to it.
+
+    None under other servers, which do not show it, and on HTTP/1.0, which has no chunks.
+    """
+    connection: ClientConnection | None = (scope.get("state") or {}).get("connection")
+    return connection if scope.get("http_version") == "1.1" else None

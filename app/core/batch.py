@@ -1,0 +1,63 @@
+"""Events on their way to everybody who wants the same of the log."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from app.core.event import Event
+from app.core.outlet import Form
+
+BATCH_BYTES: Final = 64 * 1024
+"""Events that are written to a socket at once are at most this, or one event: the mark of its write buffer."""
+
+_CACHED_PAGES: Final = 64
+
+
+class Batch:
+    """What is wanted of the events after `start`, up to `end`; perhaps nothing. Its bytes are made once a form."""
+
+    __slots__ = ("_bytes", "end", "events", "start")
+
+    def __init__(self, events: Sequence[Event], start: int, end: int) -> None:
+        """`start` and `end` are sequence numbers; `events` lie between them, in order."""
+        self.events = events
+        self.start = start
+        self.end = end
+        self._bytes: dict[str, bytes] = {}
+
+    def bytes_for(self, form: Form) -> bytes:
+        """Return the events as one kind of connection has them."""
+        made = self._bytes.get(form.name)
+        if made is None:
+            made = self._bytes[form.name] = form.join(self.events)
+        return made
+
+
+class Pages:
+    """The unfiltered pages that were read last: after a restart thousands of clients read the same ones."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._pages: OrderedDict[tuple[int, int], Batch] = OrderedDict()
+
+    def shared(self, page: Batch) -> Batch:
+        """Return the page of the same events that was here first."""
+        key = (page.events[0].seq, page.events[-1].seq)
+        known = self._pages.setdefault(key, page)
+        if len(self._pages) > _CACHED_PAGES:
+            self._pages.popitem(last=False)
+        return known
+
+    def clear(self) -> None:
+        """Forget a history."""
+        self._pages.clear()
+
+
+def first_bytes(events: Sequence[Event], limit: int) -> Sequence[Event]:
+    """Return the first events, at most `limit` bytes of JSON, but at least one."""
+    size = 0
+    for index, event in enumerate(events):
+        size += len(event.data)
+        if size > limit and index:
+            return events[:index]
+    return events

@@ -1,0 +1,1 @@
+"""The streaming contract as its events tell it: facts, exact streams, and the fold."""

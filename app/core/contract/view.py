@@ -1,0 +1,113 @@
+"""A chain stream as the members of its JSON object, as docs/wire-contract names them."""
+
+from typing import Any, Final
+
+from app.core.contract.stream import ChainStream
+from app.core.contract.tokens import in_tokens
+
+MAX_TIME: Final = 253_402_300_799
+"""The last second of the year 9999, in Unix seconds: a later one is exact in `base` alone."""
+_UNTOLD: Final = frozenset({"lastEvent"})
+"""It differs after every event, like `version` and `updatedAt`: `changed` does not name it."""
+
+
+def view(stream: ChainStream) -> dict[str, Any]:
+    """Return all members of the stream's JSON but `version`, `createdAt` and `updatedAt`, which the store gives."""
+    decimals = stream.decimals or 0
+    return {
+        "id": stream.id,
+        "sender": stream.sender,
+        "recipient": stream.recipient,
+        "depositAmount": in_tokens(stream.deposit, decimals),
+        "streamedAmount": in_tokens(stream.withdrawn + stream.keeper_paid, decimals),
+        "remainingAmount": in_tokens(stream.remaining, decimals),
+        "ratePerSecond": in_tokens(stream.rate, decimals),
+        "startTime": min(stream.start, MAX_TIME),
+        "endTime": min(stream.end, MAX_TIME),
+        "status": stream.status,
+        "contractId": stream.contract_id,
+        "transactionHash": stream.born.transaction_hash,
+        "eventIndex": stream.born.index,
+        **_chain_members(stream),
+    }
+
+
+def changed(before: ChainStream, after: ChainStream) -> tuple[str, ...]:
+    """Return the names of the members that differ, those of `base` as `base.<name>`."""
+    old, new = _flat(before), _flat(after)
+    return tuple(name for name, value in new.items() if old[name] != value and name not in _UNTOLD)
+
+
+def _chain_members(stream: ChainStream) -> dict[str, Any]:
+    reading = stream.readings[0]
+    token = None if stream.decimals is None else {"contractId": stream.token, "decimals": stream.decimals}
+    return {
+        "chainStreamId": str(stream.number),
+        "token": token,
+        "kind": str(reading.kind),
+        "assumed": list(stream.assumed),
+        "base": _base(stream),
+        "cliffTime": min(stream.cliff, MAX_TIME),
+        "checkpointAt": min(reading.checkpoint_at, MAX_TIME),
+        "cancelledAt": stream.cancelled_at,
+        "pausedAt": stream.paused_at,
+        "pausedSeconds": stream.paused_seconds,
+        "closedAt": stream.closed_at,
+        "pauseReason": stream.pause_reason,
+        "memo": stream.memo,
+        "memoText": _memo_text(stream.memo),
+        "metadata": None if stream.metadata is None else [list(pair) for pair in stream.metadata],
+        "claimOwner": stream.claim_owner,
+        "autoClaim": stream.auto_claim,
+        "decommissioned": stream.decommissioned,
+        "parent": _number(stream.parent),
+        "source": _number(stream.source),
+        "previous": _number(stream.previous),
+        "next": _number(stream.next),
+        "pooled": stream.pooled,
+        "ledger": stream.born.ledger,
+        "lastEvent": {
+            "ledger": stream.last.ledger,
+            "transactionHash": stream.last.transaction_hash,
+            "eventIndex": stream.last.index,
+        },
+    }
+
+
+def _base(stream: ChainStream) -> dict[str, str]:
+    reading = stream.readings[0]
+    exact = {
+        "deposit": stream.deposit,
+        "withdrawn": stream.withdrawn,
+        "ratePerSecond": stream.rate,
+        "checkpoint": reading.checkpoint,
+        "refunded": stream.refunded,
+        "dustThreshold": stream.dust,
+        "keeperPaid": stream.keeper_paid,
+        "keeperFee": stream.keeper_fee,
+        "relayerFees": stream.relayer_fees,
+        "startTime": stream.start,
+        "endTime": stream.end,
+        "cliffTime": stream.cliff,
+        "checkpointAt": reading.checkpoint_at,
+    }
+    return {name: str(value) for name, value in exact.items()}
+
+
+def _number(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _memo_text(memo: str | None) -> str | None:
+    """Return the memo as text, if it is text: UTF-8, and without NUL, which PostgreSQL cannot store."""
+    if memo is None or "\0" in (raw := bytes.fromhex(memo)).decode("latin-1"):
+        return None
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _flat(stream: ChainStream) -> dict[str, Any]:
+    members = view(stream)
+    return members | {f"base.{name}": value for name, value in members.pop("base").items()}
