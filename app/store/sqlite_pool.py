@@ -33,12 +33,16 @@ class PooledConnection(aiosqlite.Connection):
 
     async def hop(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` in the connection's thread, whole, however many statements it is."""
+        result: Result = await self._execute(work, self._conn)
+        return result
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        # Every statement comes through here, a BEGIN too: whoever is cancelled here leaves it running in the thread.
         try:
-            result: Result = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         except asyncio.CancelledError:
             self.abandoned = True
             raise
-        return result
 
 
 class Pool:

@@ -69,6 +69,28 @@ def assert_nobody_reads(url: str) -> None:
         until(lambda: database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, seconds=3)
 
 
+async def test_whoever_is_cut_at_any_hop_leaves_no_transaction_in_the_pool(open_store):
+    """BEGIN is the worst of them: cut there, it runs on in the thread after the connection was given back."""
+    async with open_store() as opened:
+        for turns in range(60):
+            task = asyncio.create_task(write_and_wait(opened))
+            for _ in range(turns % 12):
+                await asyncio.sleep(0)
+            await asyncio.sleep(turns % 5 * 0.0003)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await opened.append()
+        if opened.dialect.name == "sqlite":
+            assert_nobody_reads(opened.url)
+
+
+async def write_and_wait(opened) -> None:
+    async with opened.store.transaction() as (connection, _):
+        await opened.dialect.lock_log(connection)
+        await asyncio.sleep(1)
+
+
 async def test_a_queue_that_does_not_move_ends_with_an_answer(open_store):
     async with open_store(timeout=0.3) as opened:
         release = asyncio.Event()
