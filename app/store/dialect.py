@@ -78,6 +78,9 @@ class Dialect(Protocol):
         Its commit tells the tails of other processes.
         """
 
+    async def settle(self, connection: Connection) -> None:
+        """Move what was committed to where it stays, so that no writer has to; holds none up."""
+
     async def history(self, connection: Connection) -> str:
         """Return what, beside the token, tells this history of the log from another one."""
 

@@ -1,14 +1,12 @@
 """The log, read and pruned."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 
-from app.core.clock import timestamp
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable
 from app.core.event import Event
@@ -94,26 +92,12 @@ def _conditions(wanted: EventFilter, dialect: Dialect) -> Sequence[ColumnElement
     return conditions
 
 
-async def prune_step(connection: Connection, *, before: datetime, keep: int, limit: int) -> int:
-    """Delete at most `limit` of the oldest events that are older than `before` and not among the newest `keep`.
-
-    Only a prefix of the log goes, and never its newest event, whose id is the log's head. Returns how many went.
-    """
-    newest_kept = select(stream_events.c.id).order_by(stream_events.c.id.desc()).offset(max(keep, 1) - 1).limit(1)
-    boundary = (await connection.fetch_one(newest_kept) or {"id": 0})["id"]
-    oldest = (
-        select(stream_events.c.id, stream_events.c.created_at)
-        .where(stream_events.c.id < boundary)
-        .order_by(stream_events.c.id)
-        .limit(limit)
-    )
-    cutoff = timestamp(before)
-    floor = count = 0
-    for row in await connection.fetch_all(oldest):
-        if row["created_at"] >= cutoff:
-            break
-        floor, count = row["id"], count + 1
-    if count:
-        await connection.execute(delete(stream_events).where(stream_events.c.id <= floor))
-        await connection.execute(update(log_state).where(log_state.c.floor < floor).values(floor=floor))
-    return count
+async def prune(connection: Connection, *, upto: int, token: str) -> bool:
+    """Delete the log up to an id, unless it is another log by now: tells whether it is the one with this token."""
+    # Another process may have pruned further meanwhile.
+    floor = case((log_state.c.floor < upto, upto), else_=log_state.c.floor)
+    moved = update(log_state).where(log_state.c.token == token).values(floor=floor).returning(log_state.c.id)
+    if await connection.fetch_one(moved) is None:
+        return False
+    await connection.execute(delete(stream_events).where(stream_events.c.id <= upto))
+    return True

@@ -145,6 +145,9 @@ class PostgreSQL:
         statement = f"SELECT pg_advisory_xact_lock({_APPEND_LOCK}), pg_notify('{_CHANNEL}', '{self._own}')"
         await connection.raw_connection.execute(statement)
 
+    async def settle(self, connection: Connection) -> None:
+        """Autovacuum does."""
+
     async def history(self, connection: Connection) -> str:
         """Return cluster, timeline, database and table: a failover, a restore or a copy changes one of them.
 

@@ -1,10 +1,10 @@
 """The store: units of work on the database, and reading single streams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from databases import Database
@@ -28,6 +28,8 @@ from app.store.dialect import Dialect, Row, Transaction, borrowed, storable, tra
 from app.store.event_log import event_of, position_of
 from app.store.readers import readers_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
+
+Result = TypeVar("Result")
 
 _STREAM_NAMES: Final = tuple(field.name for field in fields(Stream))
 _STREAM_COLUMNS: Final = [streams.c[name] for name in _STREAM_NAMES]
@@ -136,6 +138,14 @@ class SqlStore:
                 self._dialect.transaction(connection) as transaction,
             ):
                 yield connection, transaction
+
+    async def read(self, read: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Return what `read` makes of a connection, in the one queue of readers. Raises Unavailable."""
+        return await self._readers.run(read)
+
+    async def settle(self) -> None:
+        """Do what a writer would otherwise have to do after many small changes."""
+        await self._readers.run(self._dialect.settle)
 
     async def get(self, stream_id: str) -> Stream | None:
         """Return one stream."""

@@ -43,8 +43,8 @@ class Opened:
         return appended
 
 
-def new_stream(now: str) -> Stream:
-    return replace(STREAM, id=f"stream-store-{next(_numbers)}", version=1, created_at=now, updated_at=now)
+def new_stream(now: str, name: str | None = None) -> Stream:
+    return replace(STREAM, id=name or f"stream-store-{next(_numbers)}", version=1, created_at=now, updated_at=now)
 
 
 @pytest.fixture
