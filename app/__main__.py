@@ -62,7 +62,8 @@ def migrate() -> None:
     """Bring the database's schema up to date."""
     from app.store import schema
 
-    schema.migrate(_settings().database_url.get_secret_value())
+    settings = _settings()
+    schema.migrate(settings.database_url.get_secret_value(), settings.database_schema)
 
 
 @main.command()
@@ -88,7 +89,8 @@ def new_epoch() -> None:
     """Give the log a new epoch: run this after restoring a backup of an SQLite file, so that no old cursor fits."""
     from app.store import schema
 
-    asyncio.run(schema.new_epoch(_settings().database_url.get_secret_value()))
+    settings = _settings()
+    asyncio.run(schema.new_epoch(settings.database_url.get_secret_value(), settings.database_schema))
 
 
 def _settings() -> "Settings":

@@ -47,6 +47,7 @@ class Application:
             parse_database_url(settings.database_url.get_secret_value()),
             pool_size=settings.database_pool_size,
             timeout=settings.database_timeout,
+            schema=settings.database_schema,
         )
         self.database = self.dialect.connect()
         self.store = SqlStore(self.database, self.dialect)

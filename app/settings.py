@@ -35,7 +35,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     database_url: SecretStr = Field(
         SecretStr("sqlite:///fluxora.db"),
-        description="`postgres://`, `postgresql://` (with `sslmode`, `sslrootcert`) or `sqlite:///file`",
+        description="`postgres://`, `postgresql://` or `sqlite:///file`",
+    )
+    database_schema: str = Field(
+        "public", min_length=1, max_length=63, description="PostgreSQL schema of the tables; it must exist"
     )
     database_pool_size: int = Field(10, ge=2, le=500, description="PostgreSQL connections of a process")
     database_timeout: Seconds = Field(10, ge=0.1, description="seconds for connecting, and for one statement")

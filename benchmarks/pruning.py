@@ -6,11 +6,12 @@ of the writer's transactions took.
 
 import asyncio
 import secrets
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
@@ -44,9 +45,18 @@ _FILL = {
 }
 
 
-async def write(store: SqlStore, took: list[float]) -> None:
+def fill_file(path: str) -> None:
+    """Fill an SQLite file without what the service sets for safety."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for pragma in ("cache_size = -600000", "synchronous = OFF"):
+            database.execute(f"PRAGMA {pragma}")
+        database.execute(_FILL["sqlite"])
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+async def write(store: SqlStore, took: list[float], stopped: asyncio.Event) -> None:
     """Commit one event after the other, as requests do."""
-    while True:
+    while not stopped.is_set():
         now = timestamp(utc_now())
         stream = new_stream(now, name=f"stream-{secrets.token_hex(16)}")
         begun = time.perf_counter()
@@ -70,9 +80,11 @@ async def measure(url: str) -> None:
     dialect = dialect_for(parse_database_url(url), pool_size=10, timeout=600)
     database = dialect.connect()
     async with opened(database):
-        await database.execute(text(_FILL[dialect.name]))
         if dialect.name == "postgresql":
+            await database.execute(text(_FILL["postgresql"]))
             await database.execute(text("VACUUM ANALYZE stream_events"))
+        else:
+            await asyncio.to_thread(fill_file, url.removeprefix("sqlite:///"))
         store = SqlStore(database, dialect)
         held: list[float] = []
         pruner = retention.Retention(store, age=timedelta(0), count=1_000_000, interval=60)
@@ -87,13 +99,13 @@ async def measure(url: str) -> None:
 
         for name, what in (("alone", asyncio.sleep(5)), ("pruning", pruner.prune())):
             took: list[float] = []
-            writer = asyncio.create_task(write(store, took))
+            stopped = asyncio.Event()
+            writer = asyncio.create_task(write(store, took, stopped))
             begun = time.perf_counter()
             with suppress(TimeoutError), patch.object(retention.Pace, "measured", measured):
                 await asyncio.wait_for(what, SECONDS)
-            writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await writer
+            stopped.set()
+            await writer
             print(f"{dialect.name:10} | writes, {name:8} | {shown(took)}")
         print(f"{dialect.name:10} | steps            | {shown(held)}")
         position = await store.read(lambda c: c.fetch_val(text("SELECT floor FROM log_state")))

@@ -19,10 +19,10 @@ from app.store.unit_of_work import SqlStore
 
 Result = TypeVar("Result")
 
-_SMALLEST_STEP: Final = 10
+_SMALLEST_STEP: Final = 20
 _LARGEST_STEP: Final = 1000
 _FIRST_STEP: Final = 50
-_STEP_SECONDS: Final = 0.005
+_STEP_SECONDS: Final = 0.008
 """What a step should take: writers wait for it on SQLite. How many rows that is depends on the disk and the indexes."""
 
 _SHARE: Final = 4

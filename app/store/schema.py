@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from asyncpg import InterfaceError, PostgresError, UndefinedTableError
 from databases import Database
-from sqlalchemy import column, select, table, update
+from sqlalchemy import Column, MetaData, Table, Text, select, update
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import FluxoraError, Unavailable
@@ -25,18 +25,18 @@ _DISCONNECT_SECONDS: Final = 2.0
 _NO_SCHEMA: Final = ("no such table", "unable to open database file")
 """How SQLite says that the file, or the table in it, is not there."""
 
-_version = table("alembic_version", column("version_num"))
+_version = Table("alembic_version", MetaData(), Column("version_num", Text))
 
 
 class UnknownSchema(FluxoraError):
     """The database has another schema than this code."""
 
 
-def migrate(database_url: str) -> None:
+def migrate(database_url: str, schema: str = "public") -> None:
     """Bring the database's schema up to date. Raises FluxoraError."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["database_url"] = database_url
+    config.attributes.update(database_url=database_url, schema=schema)
     try:
         with _explained():
             command.upgrade(config, "head")
@@ -70,9 +70,9 @@ async def check_schema(database: Database) -> None:
         raise UnknownSchema(message)
 
 
-async def new_epoch(database_url: str) -> None:
+async def new_epoch(database_url: str, schema: str = "public") -> None:
     """Replace the token that the epoch is made of."""
-    dialect = dialect_for(parse_database_url(database_url), pool_size=2, timeout=10)
+    dialect = dialect_for(parse_database_url(database_url), pool_size=2, timeout=10, schema=schema)
     database = dialect.connect()
     async with opened(database):
         with _explained():

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from app.settings import Settings, hash_key
 from app.store.address import dialect_for, parse_database_url
-from app.store.postgresql import tls_options
+from app.store.libpq import tls_options
 
 SECRET = "hunter2-very-secret"
 KEY = "0123456789abcdef0123"
