@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from quart import Quart
 
 from app.broker.consumer import JetStreamTail
@@ -29,6 +30,9 @@ from app.web.feed.goodbye import say_goodbye
 from app.web.feed.liveness import Liveness
 from app.web.keys import Keys
 from app.web.services import Services, Workers
+
+_WRITES: Final = "writes"
+_logger = structlog.stdlib.get_logger(__name__)
 
 Runner = Callable[[], Coroutine[Any, Any, None]]
 
@@ -71,6 +75,7 @@ class Application:
         hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, tick=settings.flush_interval)
         log = SqlEventLog(self.database, self.dialect)
         outages = Outages(hub)
+        self.store.told = partial(_tell_of_writes, outages)
         relay = Relay(hub, log, outages, poll_seconds=settings.poll_interval)
         return Services(
             settings=settings,
@@ -121,7 +126,7 @@ class Application:
     def _tails(self) -> list[Runner]:
         """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""
         relay, hub, url = self.services.relay, self.services.hub, self.settings.relay_url
-        elected = self.dialect.elected_tail()
+        elected = self.dialect.elected_tail() if url else None
         if url and elected:
             broker = Broker(url.get_secret_value())
             publisher = Publisher(self.services.log, broker)
@@ -141,6 +146,15 @@ def create_app(settings: Settings | None = None) -> Quart:
 
     application.quart.while_serving(serving)
     return application.quart
+
+
+def _tell_of_writes(outages: Outages, reason: str | None) -> None:
+    """Say once that writes are refused and why, and once that they succeed again."""
+    if reason is None:
+        if outages.end(_WRITES, "writes succeed again"):
+            _logger.warning("writes_recovered")
+    elif outages.begin(_WRITES, reason):
+        _logger.error("writes_refused", reason=reason)
 
 
 @asynccontextmanager

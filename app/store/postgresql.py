@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.errors import Unavailable
 from app.core.ports import Tail
-from app.store.dialect import Row, Transaction, storable
+from app.store.dialect import Row, Transaction, behind, storable
 from app.store.libpq import connect_arguments
 from app.store.notifications import ElectedTail, NotifyTail
 from app.store.postgresql_session import Session, SessionDatabase
@@ -116,11 +116,13 @@ class PostgreSQL:
             table.name, schema_name=self._session.schema, records=records, columns=columns
         )
 
-    async def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[int]:
+    async def append(self, connection: Connection, table: Table, rows: Sequence[Row], *, after: int) -> Sequence[int]:
         """Draw ids, then insert: COPY returns none. The log's lock is held, so they ascend."""
         # The transaction's search path is the schema.
         draw = "SELECT nextval(pg_get_serial_sequence($1, 'id')) FROM generate_series(1, $2::int)"
         ids = sorted(row[0] for row in await connection.raw_connection.fetch(draw, table.name, len(rows)))
+        if ids[0] <= after:
+            raise behind(after)
         await self.insert(connection, table, [{"id": each, **row} for each, row in zip(ids, rows, strict=True)])
         return ids
 

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Column, FromClause, Table, Text, bindparam, func, in
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.store.dialect import Row
+from app.store.dialect import Row, behind
 from app.store.sqlite_pool import READERS, PooledDatabase
 
 
@@ -74,11 +74,14 @@ class SQLite:
         """Insert rows, prepared once: half the time of one statement that takes them apart from JSON."""
         await connection.raw_connection.executemany(_insert_of(table, tuple(rows[0])), rows)
 
-    async def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[int]:
+    async def append(self, connection: Connection, table: Table, rows: Sequence[Row], *, after: int) -> Sequence[int]:
         """Insert rows; AUTOINCREMENT numbers those of one transaction without a gap, as there is one writer."""
         await self.insert(connection, table, rows)
         ((last,),) = await connection.raw_connection.execute_fetchall("SELECT last_insert_rowid()")
-        return range(last - len(rows) + 1, last + 1)
+        ids = range(last - len(rows) + 1, last + 1)
+        if ids[0] <= after:
+            raise behind(after)
+        return ids
 
     async def lock_log(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE did."""

@@ -3,15 +3,19 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
+import structlog
 from databases.backends.common.records import Record, Row, create_column_maps
 from databases.backends.sqlite import SQLiteBackend, SQLiteConnection
 from databases.core import Database
 from sqlalchemy.engine.cursor import CursorResultMetaData
 from sqlalchemy.sql import ClauseElement
+
+from app.store.dialect import Unfit
 
 Result = TypeVar("Result")
 
@@ -26,10 +30,17 @@ _PRAGMAS: Final = (
 )
 
 
+_UNKNOWN: Final = (0, 0)
+_ANOTHER_HISTORY: Final = "UPDATE log_state SET token = lower(hex(randomblob(8)))"
+_logger = structlog.stdlib.get_logger(__name__)
+
+
 class PooledConnection(aiosqlite.Connection):
     """A connection that knows whether somebody left it in the middle of something."""
 
     abandoned = False
+    file: tuple[int, int] | None = None
+    """The file that stood at the path when it was opened."""
 
     async def hop(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` in the connection's thread, whole, however many statements it is."""
@@ -45,6 +56,14 @@ class PooledConnection(aiosqlite.Connection):
             raise
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Pool:
     """Keeps connections open: opening one means a thread, a file and its pragmas.
 
@@ -55,14 +74,51 @@ class Pool:
 
     def __init__(self, path: str, timeout: float) -> None:
         """`timeout`: seconds to wait for another process that writes to the file."""
+        self._path = Path(path)
+        self._file: tuple[int, int] | None = None
+        self._wal: tuple[int, int] | None = None
         # Only the migration makes the file: one that a wrong path names would be another, empty database.
         self._uri = f"file:{quote(path)}?mode=rw"
         self._timeout = timeout
         self._idle: list[PooledConnection] = []
 
     async def acquire(self) -> PooledConnection:
-        """Return a connection on which nothing is open."""
+        """Return a connection on which nothing is open, to the file that stands at the path now. Raises Unfit."""
+        file = _identity(self._path)
+        if file is None and self._file is not None:
+            message = f"the database file {self._path.name} is gone"
+            raise Unfit(message)
+        if file is not None and file != self._file:
+            await self._follow(file)
+        if self._wal is None:
+            self._wal = _identity(self._beside("-wal"))
         return self._idle.pop() if self._idle else await self._open()
+
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)
+
+    async def _follow(self, file: tuple[int, int]) -> None:
+        """Leave a file that another one has replaced; that one is another history, though its rows may be the same."""
+        replaced, self._file = self._file is not None, file
+        if not replaced:
+            return
+        await self.close()
+        if self._wal is not None and self._wal == _identity(self._beside("-wal")):
+            # The log of the file that is gone would be written into its successor.
+            for name in ("-wal", "-shm"):
+                self._beside(name).unlink(missing_ok=True)
+        self._wal = None
+        connection = await self._open()
+        try:
+            await connection.hop(
+                lambda raw: raw.execute("UPDATE log_state SET token = lower(hex(randomblob(8)))").close()
+            )
+        except BaseException:
+            self._file = _UNKNOWN
+            raise
+        finally:
+            await connection.close()
+        _logger.warning("database_file_replaced", file=str(self._path))
 
     async def _open(self) -> PooledConnection:
         def connect() -> sqlite3.Connection:
@@ -82,11 +138,13 @@ class Pool:
             # The thread's last word goes to the event loop, which ends soon when the service cannot start.
             await asyncio.to_thread(connection._thread.join)
             raise
+        connection.file = self._file
         return connection
 
     async def release(self, connection: PooledConnection) -> None:
         """Take a clean connection back, and close any other."""
-        if connection.abandoned or connection.in_transaction or len(self._idle) > READERS:
+        stale = connection.abandoned or connection.in_transaction or connection.file != self._file
+        if stale or len(self._idle) > READERS:
             await connection.close()
         else:
             self._idle.append(connection)

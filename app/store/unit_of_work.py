@@ -12,6 +12,7 @@ from databases.core import Connection
 from sqlalchemy import ColumnElement, Table, and_, or_, select, update
 
 from app.core.clock import timestamp, utc_now
+from app.core.errors import Unavailable
 from app.core.event import Draft
 from app.core.ports import (
     Appended,
@@ -24,7 +25,7 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.stream import Status, Stream
-from app.store.dialect import Dialect, Row, Transaction, borrowed, storable, translated
+from app.store.dialect import Dialect, Row, Transaction, Unfit, borrowed, storable, translated
 from app.store.event_log import event_of, position_of
 from app.store.readers import readers_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
@@ -94,7 +95,7 @@ class SqlUnitOfWork:
         await self._dialect.lock_log(self._connection)
         position: Position = await position_of(self._connection, self._dialect)
         rows = [_event_row(draft) for draft in drafts]
-        ids = await self._dialect.append(self._connection, stream_events, rows)
+        ids = await self._dialect.append(self._connection, stream_events, rows, after=position.head)
         events = [
             event_of(
                 position.epoch, seq, *(row[name] for name in ("event", "stream_id", "sender", "recipient", "body"))
@@ -121,6 +122,8 @@ class SqlStore:
         self._dialect = dialect
         self._readers = readers_of(database, dialect)
         self._writers = asyncio.Semaphore(dialect.concurrent_writers)
+        self.told: Callable[[str | None], None] = lambda _: None
+        """Told after each transaction what somebody must mend before writes succeed, or None."""
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
@@ -131,13 +134,19 @@ class SqlStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[tuple[Connection, Transaction]]:
         """Open a transaction, in the one queue in which all writers wait; run it in a task that is not cancelled."""
-        with translated():
-            async with (
-                self._writers,
-                borrowed(self._database) as connection,
-                self._dialect.transaction(connection) as transaction,
-            ):
-                yield connection, transaction
+        try:
+            with translated():
+                async with (
+                    self._writers,
+                    borrowed(self._database) as connection,
+                    self._dialect.transaction(connection) as transaction,
+                ):
+                    yield connection, transaction
+        except Unavailable as error:
+            if isinstance(error.__cause__, Unfit):
+                self.told(str(error))
+            raise
+        self.told(None)
 
     async def read(self, read: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Return what `read` makes of a connection, in the one queue of readers. Raises Unavailable."""

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from app.settings import Settings, hash_key
 from app.store.address import dialect_for, parse_database_url
-from app.store.libpq import tls_options
+from app.store.libpq import connect_arguments, tls_options
 
 SECRET = "hunter2-very-secret"
 KEY = "0123456789abcdef0123"
@@ -106,3 +106,43 @@ def test_verifying_modes_verify(mode, names_count):
     context = tls_options(parse_database_url(f"postgres://u@h/d?sslmode={mode}"))["ssl"]
     assert context.verify_mode.name == "CERT_REQUIRED"
     assert context.check_hostname is names_count
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("sslMode=verify-full", "sslMode"),
+        ("options=-csearch_path%3Dx", "options"),
+        ("target_session_attrs=any", "target_session_attrs"),
+        ("sslmode=require&sslmode=disable", "sslmode"),
+        ("port=x", "port"),
+        ("port=70000", "port"),
+        ("connect_timeout=-1", "connect_timeout"),
+        ("host=/other", "host twice"),
+    ],
+)
+def test_a_parameter_of_the_database_that_is_not_supported_is_refused_by_name(query, word):
+    with pytest.raises(ValueError, match=word):
+        parse_database_url(f"postgres://u@h/d?{query}")
+
+
+def test_a_file_has_no_parameters():
+    with pytest.raises(ValueError, match="mode"):
+        parse_database_url("sqlite:///x.db?mode=ro")
+
+
+def test_parameters_that_are_supported_reach_the_driver():
+    text = (
+        "postgres://u%40x:p%2F%3A%40s@/d?host=/run/pg&port=6000&application_name=mine&connect_timeout=3&sslmode=disable"
+    )
+    given = connect_arguments(parse_database_url(text), timeout=10)
+    assert given == {
+        "host": "/run/pg",
+        "port": 6000,
+        "user": "u@x",
+        "password": "p/:@s",
+        "database": "d",
+        "timeout": 3,
+        "server_settings": {"application_name": "mine"},
+        "ssl": "disable",
+    }

@@ -148,3 +148,23 @@ async def test_a_schema_of_another_name(cluster, tmp_path):
         await connection.close()
     finally:
         assert server.stop() == 0
+
+
+async def test_a_socket_in_a_directory_and_a_password_of_odd_letters(cluster, tmp_path):
+    """Through a real Unix socket, with a password that must be escaped in a URL."""
+    program = find_pgbouncer()
+    if program is None:
+        skip_or_fail("PgBouncer is not installed")
+    cluster.create_database("by_socket")
+    cluster.sql("CREATE ROLE \"o d@d\" LOGIN SUPERUSER PASSWORD 'p/a:s@s%'")
+    bouncer = PgBouncer(program, cluster, users={"postgres": "", "o d@d": "p/a:s@s%"}, socket=True).start()
+    url = f"postgresql://o%20d%40d:p%2Fa%3As%40s%25@/by_socket?host={bouncer.home}&port={bouncer.port}"
+    try:
+        server = Server(tmp_path, database_url=url).start()
+        async with api_of(server) as api:
+            assert (await api.post("/api/streams", json=new_stream())).status_code == 201
+        assert server.stop() == 0
+        wrong = run_app(cwd=tmp_path, port=0, database_url=url.replace("%25@", "@"))
+        assert "password" in refusal(wrong).lower() or "SASL" in refusal(wrong)
+    finally:
+        bouncer.stop()

@@ -19,24 +19,33 @@ def find_pgbouncer() -> str | None:
 class PgBouncer:
     """Start with `start`, end with `stop`. Two sessions serve everybody, so that each transaction may get any."""
 
-    def __init__(self, program: str, cluster: Cluster, *, sessions: int = 2) -> None:
+    def __init__(
+        self,
+        program: str,
+        cluster: Cluster,
+        *,
+        sessions: int = 2,
+        users: dict[str, str] | None = None,
+        socket: bool = False,
+    ) -> None:
         self.port = free_port()
         self.program = program
         self.user = cluster.user
         self.home = Path(cluster.home) / f"pgbouncer-{self.port}"
         self.home.mkdir()
-        (self.home / "users.txt").write_text('"postgres" ""\n')
+        lines = [f'"{name}" "{password}"\n' for name, password in (users or {"postgres": ""}).items()]
+        (self.home / "users.txt").write_text("".join(lines))
         (self.home / "pgbouncer.ini").write_text(
             f"""[databases]
 * = host=127.0.0.1 port={cluster.port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {self.port}
-unix_socket_dir =
-auth_type = trust
+unix_socket_dir = {self.home if socket else ""}
+auth_type = {"scram-sha-256" if users else "trust"}
 auth_file = {self.home}/users.txt
 pool_mode = transaction
-default_pool_size = {sessions}
+default_pool_size = 2
 server_round_robin = 1
 """
         )
