@@ -125,6 +125,8 @@ _UNREACHABLE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
+    # What BEGIN READ WRITE says on a standby.
+    asyncpg.FeatureNotSupportedError,
     asyncpg.UndefinedTableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InterfaceError,
