@@ -1,11 +1,12 @@
 """The composition root: the only place that wires the parts."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from quart import Quart
@@ -13,6 +14,7 @@ from quart import Quart
 from app.broker.consumer import JetStreamTail
 from app.broker.jetstream import Broker
 from app.broker.publisher import Publisher
+from app.core.background import Background, Runner
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.relay import Relay
@@ -33,8 +35,6 @@ from app.web.services import Services, Workers
 
 _WRITES: Final = "writes"
 _logger = structlog.stdlib.get_logger(__name__)
-
-Runner = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Application:
@@ -71,6 +71,14 @@ class Application:
         finally:
             writes.cancel()
 
+    def crowded(self) -> bool:
+        """Whether this process has no place for a feed while another one on the same port has."""
+        services, most = self.services, self.settings.max_connections
+        if services.workers is None or services.guard.by_transport.total() < most:
+            return False
+        others = (each for each in services.workers.members if each.process != os.getpid())
+        return any(sum(each.by_transport.values()) < most for each in others)
+
     def _wire(self, settings: Settings, report: Report | None, workers: Workers | None) -> Services:
         hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, tick=settings.flush_interval)
         log = SqlEventLog(self.database, self.dialect)
@@ -97,9 +105,11 @@ class Application:
                 max_connections=settings.max_connections,
                 max_per_address=settings.max_connections_per_address,
                 proxy_hops=settings.trusted_proxy_hops,
+                proxy_header=settings.proxy_header,
                 report=report,
             ),
             workers=workers,
+            background=Background(),
             keys=Keys(settings.key_hashes),
             liveness=Liveness(
                 heartbeat=settings.heartbeat_interval,
@@ -120,10 +130,11 @@ class Application:
         )
         async with opened(self.database):
             await services.relay.prime(settings.ring_events)
-            async with _background(services.relay.run, services.liveness.run, retention.run, *self._tails()):
+            runners = {"relay": services.relay.run, "liveness": services.liveness.run, "retention": retention.run}
+            async with services.background.running({**runners, **self._tails()}):
                 yield
 
-    def _tails(self) -> list[Runner]:
+    def _tails(self) -> dict[str, Runner]:
         """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""
         relay, hub, url = self.services.relay, self.services.hub, self.settings.relay_url
         elected = self.dialect.elected_tail() if url else None
@@ -131,9 +142,13 @@ class Application:
             broker = Broker(url.get_secret_value())
             publisher = Publisher(self.services.log, broker)
             tail = JetStreamTail(broker, lambda: hub.epoch)
-            return [partial(elected.run, publisher), publisher.run, partial(tail.run, relay)]
+            return {
+                "elected": partial(elected.run, publisher),
+                "publisher": publisher.run,
+                "tail": partial(tail.run, relay),
+            }
         notified = self.dialect.tail()
-        return [partial(notified.run, relay)] if notified else []
+        return {"tail": partial(notified.run, relay)} if notified else {}
 
 
 def create_app(settings: Settings | None = None) -> Quart:
@@ -155,14 +170,3 @@ def _tell_of_writes(outages: Outages, reason: str | None) -> None:
             _logger.warning("writes_recovered")
     elif outages.begin(_WRITES, reason):
         _logger.error("writes_refused", reason=reason)
-
-
-@asynccontextmanager
-async def _background(*runners: Runner) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(run()) for run in runners]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 
-import click
 import structlog
 from hypercorn.config import Sockets
 from pydantic import SecretStr
@@ -19,8 +18,10 @@ from app.bootstrap import Application
 from app.core.errors import FluxoraError
 from app.server.group import Group
 from app.server.launcher import launch
-from app.server.sockets import StartError, configured_workers, open_sockets, port_of
+from app.server.resources import RESERVE, raise_open_files
+from app.server.sockets import StartError, addresses_of, configured_workers, open_sockets, port_of
 from app.server.supervisor import Supervisor
+from app.server.systemd import notify
 from app.settings import Settings, hash_key
 from app.welcome import welcome
 
@@ -39,42 +40,72 @@ def serve(settings: Settings) -> bool:
     if count > 1 and settings.on_sqlite:
         message = f"{count} processes need PostgreSQL; on SQLite, set WEB_CONCURRENCY=1"
         raise StartError(message)
-    sockets = open_sockets(settings)
+    settings = _within_limits(settings)
+    sockets, inherited = open_sockets(settings)
+    places, port = addresses_of(sockets), port_of(sockets)
 
     def announce() -> None:
-        port = port_of(sockets)
-        _logger.info("listening", host=settings.host, port=port, workers=count)
+        notify("READY=1")
+        _logger.info("listening", addresses=places, port=port, workers=count)
         if key:
-            click.echo(welcome(settings.host, port, key))
+            logs.show(welcome(settings.host, port, key, settings.bind))
 
     if count == 1:
-        _run(Application(settings), sockets, announce)
+        _run(Application(settings), sockets, announce, inherited=inherited)
         return True
-    return _supervise(settings, sockets, count, announce)
+    return _supervise(settings, (sockets, inherited), count, announce)
 
 
-def _run(application: Application, sockets: Sockets, announce: Callable[[], None], parent: int | None = None) -> None:
+def _within_limits(settings: Settings) -> Settings:
+    """Take no more feeds than there may be open files; the rest is for requests and the database. Raises StartError."""
+    files = raise_open_files()
+    reserve = RESERVE + settings.database_pool_size
+    room = files - reserve
+    if room < 1:
+        message = f"only {files} files may be open; at least {reserve + 1} are needed: raise the limit (ulimit -n)"
+        raise StartError(message)
+    if room >= settings.max_connections:
+        return settings
+    needed = settings.max_connections + reserve
+    _logger.warning("too_few_open_files", limit=files, needed=needed, max_connections=room)
+    return settings.model_copy(update={"max_connections": room})
+
+
+def _run(
+    application: Application,
+    sockets: Sockets,
+    announce: Callable[[], None],
+    *,
+    inherited: bool,
+    parent: int | None = None,
+) -> None:
     async def run() -> None:
         async with application.running():
             await launch(
-                application.quart, application.drain, application.settings, sockets, announce=announce, parent=parent
+                application.quart,
+                application.drain,
+                application.settings,
+                sockets,
+                announce=announce,
+                parent=parent,
+                crowded=application.crowded,
+                inherited=inherited,
             )
 
     asyncio.run(run())
 
 
-def _supervise(settings: Settings, sockets: Sockets, count: int, announce: Callable[[], None]) -> bool:
+def _supervise(settings: Settings, listening: tuple[Sockets, bool], count: int, announce: Callable[[], None]) -> bool:
     # Forking would copy locks and sockets that other threads and the event loop hold.
     context = multiprocessing.get_context("spawn")
     group = Group(context, count)
-    supervisor = Supervisor(context, _work, (settings, sockets, group), count=count)
+    supervisor = Supervisor(context, _work, (settings, listening, group), count=count)
     return supervisor.run(announce, group.clear, settings.shutdown_timeout)
 
 
-def _work(settings: Settings, sockets: Sockets, group: Group, place: int, report: Connection) -> None:
+def _work(settings: Settings, listening: tuple[Sockets, bool], group: Group, place: int, report: Connection) -> None:
     """Be one of several processes: the sockets are everybody's, and the supervisor is told when this one serves."""
-    logs.configure(settings.log_level)
-    structlog.contextvars.bind_contextvars(worker=os.getpid())
+    logs.configure(settings.log_level, worker=place)
     parent = multiprocessing.parent_process()
     count = partial(group.write, place, os.getpid())
 
@@ -82,8 +113,10 @@ def _work(settings: Settings, sockets: Sockets, group: Group, place: int, report
         count({})
         report.send(None)
 
+    sockets, inherited = listening
+    application = Application(settings, count, group)
     try:
-        _run(Application(settings, count, group), sockets, announce, parent.sentinel if parent else None)
+        _run(application, sockets, announce, inherited=inherited, parent=parent.sentinel if parent else None)
     except (StartError, FluxoraError) as error:
         report.send(str(error))
         sys.exit(1)

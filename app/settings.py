@@ -13,6 +13,8 @@ from app.store.address import parse_database_url
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _BROKER = re.compile(r"(nats|tls)://([^\s@/:,]+(:[^\s@/,]*)?@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
 _SHORTEST_KEY = 16
+_LONGEST_SOCKET_PATH = 107
+"""Linux's `sun_path` has 108 bytes, the last of which is 0."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 """A time that sockets, threads and PostgreSQL can all count."""
@@ -33,6 +35,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on; others than loopback need `API_KEYS`")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    bind: str | None = Field(None, description="`unix:/path`: listen on a Unix socket instead of `HOST` and `PORT`")
     database_url: SecretStr = Field(
         SecretStr("sqlite:///fluxora.db"),
         description="`postgres://`, `postgresql://` or `sqlite:///file`",
@@ -52,8 +55,14 @@ class Settings(BaseSettings):
         None, description="`nats://` or `tls://`, comma-separated: NATS JetStream carries events between processes"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
-    trusted_proxy_hops: int = Field(
-        0, ge=0, le=10, description="proxies in front whose `X-Forwarded-For` is believed (Heroku: 1)"
+    trusted_proxy_hops: int = Field(0, ge=0, le=10, description="proxies in front whose header is believed (Heroku: 1)")
+    proxy_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
+        "X-Forwarded-For", description="the one header in which those proxies name the client; others are ignored"
+    )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*/?$",
+        description="path prefix under which a proxy serves this, as in `/fluxora`",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may read from a browser, comma-separated; `*` for all"
@@ -101,6 +110,17 @@ class Settings(BaseSettings):
                 raise ValueError(message)
         return value
 
+    @field_validator("bind")
+    @classmethod
+    def _known_socket(cls, value: str | None) -> str | None:
+        path = (value or "unix:/").removeprefix("unix:")
+        if path == value or not path.startswith("/") or len(path.encode()) > _LONGEST_SOCKET_PATH:
+            message = (
+                f"must be unix: and an absolute path of at most {_LONGEST_SOCKET_PATH} bytes, as in unix:/run/feed.sock"
+            )
+            raise ValueError(message)
+        return value
+
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -136,6 +156,8 @@ class Settings(BaseSettings):
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the service."""
+        if self.bind:
+            return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

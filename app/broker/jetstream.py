@@ -1,7 +1,6 @@
 """One connection to NATS, and the stream that carries events."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -14,14 +13,14 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
+from app.core.backoff import Backoff
+
 STREAM: Final = "fluxora"
 _SUBJECTS: Final = "fluxora.log"
 _MOST_MESSAGES: Final = 10_000
 _MOST_BYTES: Final = 67_108_864
 _CONNECT_SECONDS: Final = 3
 _PING_SECONDS: Final = 2
-_FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 5.0
 
 _logger = structlog.stdlib.get_logger(__name__)
 
@@ -71,22 +70,18 @@ class Broker:
             await _close(client)
 
     async def again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do `work`, which connects, until cancelled; after a failure wait, longer each time that it did not last."""
-        failures = 0
-        while True:
-            begun = asyncio.get_running_loop().time()
-            try:
-                await work()
-            except (OSError, nats.errors.Error) as error:
-                if not failures:
-                    _logger.warning("broker_lost", by=what, reason=str(error) or type(error).__name__)
-            except Exception:
-                _logger.exception("broker_failed", by=what)
-            if asyncio.get_running_loop().time() - begun > _LONGEST_DELAY:
-                failures = 0
-            delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**failures)
-            failures = min(failures + 1, 16)
-            await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - spreads reconnects, guards nothing
+        """Do `work`, which connects, until cancelled; after a failure wait, longer each time that it did not last.
+
+        Raises what is no failure of the broker.
+        """
+
+        def failed(error: Exception | None, first: bool) -> None:  # noqa: FBT001 - the backoff's signature
+            if error is not None and not isinstance(error, OSError | nats.errors.Error):
+                raise error
+            if error is not None and first:
+                _logger.warning("broker_lost", by=what, reason=str(error) or type(error).__name__)
+
+        await Backoff().run(work, failed)
 
 
 async def _ensure(stream: JetStreamContext) -> None:

@@ -1,6 +1,7 @@
 """Events as a message: what `core.ports.Appended` says, in bytes."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 import orjson
@@ -11,6 +12,8 @@ from app.core.ports import Appended
 
 _MOST_BYTES: Final = 262_144
 """NATS refuses messages above 1 MiB (`max_payload`), unless its administrator says otherwise."""
+
+_FOREIGN: Final = "is not a message of this service"
 
 
 def encode(appended: Appended) -> bytes:
@@ -28,9 +31,11 @@ def decode(data: bytes) -> Appended:
         document = orjson.loads(data)
         after = Cursor.parse(document["after"])
         events = [_event(after.epoch, *row) for row in document["events"]]
-    except (KeyError, TypeError) as error:
-        message = "is not a message of this service"
-        raise ValueError(message) from error
+        ids = [after.seq, *(event.seq for event in events)]
+        if any(seq >= following for seq, following in pairwise(ids)):
+            raise ValueError(_FOREIGN)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(_FOREIGN) from error
     return Appended(after, events)
 
 

@@ -104,10 +104,18 @@ class Publisher:
 
 
 async def _end_of(stream: JetStreamContext, head: Cursor) -> tuple[Cursor, int]:
-    """Return the stream's last event of this history, and its message's number; without any, the log's head, and 0."""
+    """Return the stream's last event of this history, and its message's number; without any, the log's head, and 0.
+
+    The same after a message that is not ours: what it stands in the way of is read from the log.
+    """
     try:
         message = await stream.get_last_msg(STREAM, subject_of(head.epoch))
     except NotFoundError:
         return head, 0
-    last = decode(message.data or b"").events[-1].seq
-    return Cursor(head.epoch, last), message.seq or 0
+    number = message.seq or 0
+    try:
+        last = decode(message.data or b"").events[-1].seq
+    except (ValueError, IndexError) as error:
+        _logger.warning("broker_message_ignored", subject=message.subject, reason=str(error))
+        return head, number
+    return Cursor(head.epoch, last), number

@@ -8,6 +8,22 @@ _LENGTH = 56
 _VERSION_BYTES = {"G": 6 << 3, "C": 2 << 3}
 
 
+def parse_address(text: str) -> str:
+    """Return an account's or contract's address, or raise ValueError with the reason."""
+    if not is_address(text):
+        message = "must be a Stellar address (G... or C...) with a right checksum"
+        raise ValueError(message)
+    return text
+
+
+def parse_contract(text: str) -> str:
+    """Return a contract's address, or raise ValueError with the reason."""
+    if not is_address(text, "C"):
+        message = "must be a Stellar contract address (C...) with a right checksum"
+        raise ValueError(message)
+    return text
+
+
 @lru_cache(maxsize=8192)  # an indexer's batches name the same contract and payers again and again
 def is_address(text: str, kinds: str = "GC") -> bool:
     """Tell whether `text` is an account (`G...`) or contract (`C...`) address with a right checksum.

@@ -1,6 +1,7 @@
 """What the indexer saw on the chain, and what each such event does to a stream."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -12,10 +13,10 @@ from app.core.stream import Status, Stream, StreamChange
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A stream afterwards, what to call that, and the JSON names of what differs. No name: nothing changed."""
+    """A stream after a change, what to call that change, and the JSON names of what differs."""
 
     stream: Stream
-    name: EventName | None
+    name: EventName
     changed: tuple[str, ...] = ()
 
 
@@ -30,8 +31,14 @@ class ChainEvent(Protocol):
     def target(self) -> str:
         """Id of the stream it is about."""
 
-    def apply(self, stream: Stream | None, now: str) -> Outcome:
-        """Return the outcome for the stream as it is now (None: unknown). Raises Conflict or NotFound."""
+    def apply(self, stream: Stream | None, now: datetime) -> Outcome | None:
+        """Return what becomes of the stream, which is None while it is unknown; None: nothing changes.
+
+        Raises:
+            Conflict: the stream's state does not allow it.
+            NotFound: it is about a stream that nobody has told of.
+
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +53,10 @@ class StreamCreated:
         """Id of the new stream."""
         return self.stream.id
 
-    def apply(self, stream: Stream | None, now: str) -> Outcome:
+    def apply(self, stream: Stream | None, now: datetime) -> Outcome | None:
         """Leave a stream that exists already as it is."""
         del now
-        return Outcome(self.stream, EventName.CREATED) if stream is None else Outcome(stream, None)
+        return Outcome(self.stream, EventName.CREATED) if stream is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class StreamUpdated:
     key: ChainKey
     change: StreamChange
 
-    def apply(self, stream: Stream | None, now: str) -> Outcome:
+    def apply(self, stream: Stream | None, now: datetime) -> Outcome | None:
         """Refuse a smaller amount than was streamed already: it never becomes less, so this event came late."""
         known = _known(stream, self.target)
         streamed = self.change.streamed_amount
@@ -77,16 +84,16 @@ class StreamCancelled:
     target: str
     key: ChainKey
 
-    def apply(self, stream: Stream | None, now: str) -> Outcome:
+    def apply(self, stream: Stream | None, now: datetime) -> Outcome | None:
         """Cancel it, for good."""
         return changed(_known(stream, self.target), StreamChange(status=Status.CANCELLED), now)
 
 
-def changed(stream: Stream, change: StreamChange, now: str) -> Outcome:
-    """Return the outcome of a change to a known stream. Raises Conflict."""
+def changed(stream: Stream, change: StreamChange, now: datetime) -> Outcome | None:
+    """Return the outcome of a change to a known stream; None: it is so already. Raises Conflict."""
     after, names = stream.changed_by(change, now)
     if not names:
-        return Outcome(stream, None)
+        return None
     cancelled = "status" in names and after.status is Status.CANCELLED
     return Outcome(after, EventName.CANCELLED if cancelled else EventName.UPDATED, names)
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-import orjson
-
+from app.core.encoding import encode
 from app.core.stream import Stream
 
 
@@ -29,7 +28,7 @@ class Draft:
 
     def body(self) -> bytes:
         """Return the event's JSON without its id, which the log draws when it appends."""
-        return orjson.dumps(
+        return encode(
             {
                 "event": self.name,
                 "streamId": self.stream.id,

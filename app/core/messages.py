@@ -3,10 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from app.core.clock import timestamp, utc_now
 from app.core.cursor import Cursor
+from app.core.encoding import encode
 from app.core.filter import Wanted
 
 
@@ -29,7 +28,7 @@ class Close:
 
 
 def _message(event: str, **fields: Any) -> ServiceMessage:
-    return ServiceMessage(event, orjson.dumps({"event": event, **fields}))
+    return ServiceMessage(event, encode({"event": event, **fields}))
 
 
 def _at(place: Cursor | None, event: str, /, **fields: Any) -> ServiceMessage:

@@ -162,9 +162,8 @@ class Relay:
             return False
         except Exception:
             self.latency_ms = None
-            if self._outages.begin(DATABASE, "the log cannot be read"):
-                _logger.exception("relay_failed")
-            return False
+            self._outages.begin(DATABASE, "the log cannot be read")
+            raise
         if level:
             self._looking_since = None
         if self._outages.end(DATABASE, "the database can be reached again"):

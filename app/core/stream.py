@@ -3,10 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
+from uuid import uuid4
 
+from app.core.clock import timestamp
 from app.core.errors import Conflict
 
 MAX_TIME: Final = 253_402_300_799
@@ -47,6 +50,11 @@ def parse_amount(text: str) -> str:
     return text
 
 
+def normal_id(text: str) -> str:
+    """Return a stream's id in the one form in which it is kept: hex digits may be written in capitals elsewhere."""
+    return text.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A payment stream as it is after some version. Amounts are decimal strings; times are Unix seconds."""
@@ -68,11 +76,51 @@ class Stream:
     created_at: str
     updated_at: str
 
+    @classmethod
+    def begin(
+        cls,
+        *,
+        sender: str,
+        recipient: str,
+        deposit_amount: str,
+        rate_per_second: str,
+        start_time: int,
+        end_time: int,
+        now: datetime,
+        contract_id: str | None = None,
+        transaction_hash: str | None = None,
+        event_index: int | None = None,
+    ) -> Self:
+        """Make a new stream: active, at version 1, with nothing streamed yet.
+
+        Its id is the chain event's that made it, `stream-<transactionHash>-<eventIndex>`; one that is not of the
+        chain, so without `transaction_hash`, gets `stream-<uuid>`. `start_time` and `end_time` are Unix seconds.
+        """
+        name = f"{transaction_hash}-{event_index}" if transaction_hash else str(uuid4())
+        return cls(
+            id=normal_id(f"stream-{name}"),
+            sender=sender,
+            recipient=recipient,
+            deposit_amount=deposit_amount,
+            streamed_amount="0",
+            remaining_amount=deposit_amount,
+            rate_per_second=rate_per_second,
+            start_time=start_time,
+            end_time=end_time,
+            status=Status.ACTIVE,
+            contract_id=contract_id,
+            transaction_hash=transaction_hash,
+            event_index=event_index,
+            version=1,
+            created_at=timestamp(now),
+            updated_at=timestamp(now),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the stream as its JSON object: camelCase names, in the order of the wire contract."""
         return {json_name: getattr(self, name) for name, json_name in JSON_NAMES.items()}
 
-    def changed_by(self, change: "StreamChange", now: str) -> tuple["Stream", tuple[str, ...]]:
+    def changed_by(self, change: "StreamChange", now: datetime) -> tuple["Stream", tuple[str, ...]]:
         """Return the stream after `change`, and the JSON names of what differs; none: it is the same stream.
 
         Raises:
@@ -92,7 +140,7 @@ class Stream:
         different = {name: value for name, value in wanted.items() if not _same(getattr(self, name), value)}
         if not different:
             return self, ()
-        after = replace(self, **different, version=self.version + 1, updated_at=now)
+        after = replace(self, **different, version=self.version + 1, updated_at=timestamp(now))
         return after, tuple(JSON_NAMES[name] for name in different)
 
 

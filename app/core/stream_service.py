@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
 
-from app.core.chain import ChainEvent, Outcome, StreamCreated, changed
+from app.core.chain import ChainEvent, Outcome, changed
 from app.core.clock import Clock, timestamp, utc_now
+from app.core.encoding import encode
 from app.core.errors import (
     Conflict,
     FluxoraError,
@@ -19,8 +21,9 @@ from app.core.errors import (
     Unavailable,
     WriteCollision,
 )
-from app.core.event import Draft, Event
+from app.core.event import Draft, Event, EventName
 from app.core.ports import ChainKey, IdempotencyKey, Store, UnitOfWork
+from app.core.precondition import Precondition
 from app.core.relay import Relay
 from app.core.stream import Status, Stream, StreamChange
 
@@ -32,9 +35,10 @@ Work = Callable[[UnitOfWork], Awaitable[tuple[Result, Sequence[Draft]]]]
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The answer to a creation: the stream's JSON, and whether it is the answer of an earlier, same request."""
+    """The answer to a creation: the stream's JSON and id, and whether it answered an earlier, same request."""
 
     body: bytes
+    stream_id: str
     replayed: bool
 
 
@@ -75,51 +79,71 @@ class StreamService:
                 if replay.fingerprint != idempotency.fingerprint:
                     message = "this Idempotency-Key was used for another request"
                     raise IdempotencyMismatch(message)
-                return Created(replay.body, replayed=True), ()
+                return Created(replay.body, orjson.loads(replay.body)["id"], replayed=True), ()
             if await unit.lock([stream.id]) or (chain_key and await unit.seen([chain_key])):
                 message = f"the stream {stream.id} exists already, or its chain event is known as another one"
                 raise Conflict(message, field="transactionHash")
-            body = orjson.dumps(stream.to_json())
+            body = encode(stream.to_json())
             await unit.insert([stream])
             if chain_key:
                 await unit.mark_seen([chain_key])
             if idempotency:
                 await unit.remember(idempotency, body)
-            outcome = StreamCreated(stream, chain_key or ("", 0)).apply(None, stream.created_at)
-            return Created(body, replayed=False), [_draft(outcome, stream.created_at)]
+            draft = Draft(EventName.CREATED, stream, (), stream.created_at)
+            return Created(body, stream.id, replayed=False), [draft]
 
         result, _ = await self._write(work)
         return result
 
-    async def update(self, stream_id: str, change: StreamChange, expected: int | None) -> Stream:
-        """Change a stream that is at version `expected` (None: at any).
+    async def update(self, stream_id: str, change: StreamChange, expected: Precondition | None = None) -> Stream:
+        """Change a stream whose version `expected` allows (None: any).
+
+        Returns the stream afterwards, unchanged if it was so already: then there is no event.
 
         Raises:
-            NotFound, PreconditionFailed, Conflict: as they say.
+            NotFound: there is no such stream.
+            PreconditionFailed: it is at another version.
+            Conflict: its state does not allow the change.
+            Unavailable: the database cannot be reached or is too slow; the outcome is then unknown.
 
         """
+
+        def apply(stream: Stream, now: datetime) -> Outcome | None:
+            _check(expected, stream.version)
+            return changed(stream, change, now)
+
+        return await self._change(stream_id, apply)
+
+    async def cancel(self, stream_id: str, expected: Precondition | None = None) -> Stream:
+        """Cancel a stream; one that is cancelled already stays as it is. Raises as `update` does.
+
+        A repeated request names the version before the first one's cancel; it asks for what is done already.
+        """
+
+        def apply(stream: Stream, now: datetime) -> Outcome | None:
+            done = stream.status is Status.CANCELLED
+            if not (done and expected is not None and expected.allows(stream.version - 1)):
+                _check(expected, stream.version)
+            return None if done else changed(stream, StreamChange(status=Status.CANCELLED), now)
+
+        return await self._change(stream_id, apply)
+
+    async def _change(self, stream_id: str, apply: Callable[[Stream, datetime], Outcome | None]) -> Stream:
 
         async def work(unit: UnitOfWork) -> tuple[Stream, Sequence[Draft]]:
             stream = (await unit.lock([stream_id])).get(stream_id)
             if stream is None:
                 message = f"there is no stream {stream_id}"
                 raise NotFound(message)
-            if expected not in (None, stream.version):
-                message = f"the stream is at version {stream.version}, not {expected}"
-                raise PreconditionFailed(message)
             now = self.now()
-            outcome = changed(stream, change, now)
-            if outcome.name is None:
+            outcome = apply(stream, now)
+            if outcome is None:
                 return stream, ()
             await unit.update([outcome.stream])
             return outcome.stream, [_draft(outcome, now)]
 
         result, _ = await self._write(work)
         return result
-
-    async def cancel(self, stream_id: str, expected: int | None) -> Stream:
-        """Cancel a stream; raises as `update` does."""
-        return await self.update(stream_id, StreamChange(status=Status.CANCELLED), expected)
 
     async def ingest(self, events: Sequence[ChainEvent]) -> list[Ingested]:
         """Take a batch of chain events in one transaction, and say of each what became of it."""
@@ -140,9 +164,9 @@ class StreamService:
             result.event_id = event.id
         return batch.results
 
-    def now(self) -> str:
-        """Return the present time as the product writes it."""
-        return timestamp(self._clock())
+    def now(self) -> datetime:
+        """Return the present time, aware, in UTC."""
+        return self._clock()
 
     async def drain(self) -> None:
         """Refuse further writes, and wait for those in hand."""
@@ -157,17 +181,17 @@ class StreamService:
             raise Unavailable(message)
         task = asyncio.create_task(self._attempt(work))
         self._running.add(task)
-        task.add_done_callback(self._finished)
-        done, _ = await asyncio.wait({task}, timeout=self._timeout)
+        task.add_done_callback(self._running.discard)
+        done: set[asyncio.Task[tuple[Result, Sequence[Event]]]] = set()
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._timeout)
+        finally:
+            if not done:  # nobody waits for what becomes of it any more
+                task.add_done_callback(_log_failure)
         if not done:
             message = "the write takes too long; it may still be done, so ask again before you repeat it"
             raise Unavailable(message)
         return task.result()
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) and not isinstance(error, FluxoraError):
-            _logger.error("write_failed", exc_info=error)
 
     async def _attempt(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
         for _ in range(_ATTEMPTS - 1):
@@ -190,13 +214,18 @@ class StreamService:
             return result, appended.events
 
 
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) and not isinstance(error, FluxoraError):
+        _logger.error("write_failed", exc_info=error)
+
+
 _CHANGING: Final = frozenset({"created", "updated", "cancelled"})
 
 
 class _Batch:
     """A batch of chain events on its way through the streams it touches."""
 
-    def __init__(self, seen: set[ChainKey], now: str) -> None:
+    def __init__(self, seen: set[ChainKey], now: datetime) -> None:
         self.seen = seen
         self.now = now
         self.streams: dict[str, Stream] = {}
@@ -218,15 +247,18 @@ class _Batch:
             return
         self.seen.add(event.key)
         self.taken.append(event.key)
-        if outcome.name is not None:
+        if outcome is not None:
             result.action = outcome.name.removeprefix("stream.")
             self.streams[event.target] = outcome.stream
             self.touched[event.target] = None
             self.drafts.append(_draft(outcome, self.now))
 
 
-def _draft(outcome: Outcome, now: str) -> Draft:
-    if outcome.name is None:
-        message = "nothing changed, so there is no event"
-        raise ValueError(message)
-    return Draft(outcome.name, outcome.stream, outcome.changed, now)
+def _draft(outcome: Outcome, now: datetime) -> Draft:
+    return Draft(outcome.name, outcome.stream, outcome.changed, timestamp(now))
+
+
+def _check(expected: Precondition | None, version: int) -> None:
+    if expected is not None and not expected.allows(version):
+        message = f"the stream is at version {version}, which the request's precondition does not allow"
+        raise PreconditionFailed(message)

@@ -2,11 +2,8 @@
 
 import asyncio
 import gc
-import os
 import select
-import signal
 import socket
-import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol
@@ -19,9 +16,10 @@ from hypercorn.utils import wrap_app
 
 from app.server.connection import Connection
 from app.server.install import install
+from app.server.resources import Complaints, Listener
+from app.server.signals import Stop
 from app.server.sockets import Limits, read_config
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _STRAGGLER_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.02
 
@@ -49,38 +47,45 @@ async def launch(
     *,
     announce: Callable[[], None],
     parent: int | None = None,
+    crowded: Callable[[], bool] = lambda: False,
+    inherited: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `parent`, a descriptor, becomes readable; call `announce` when it begins.
+    """Serve until SIGTERM, SIGINT or SIGHUP, or until `parent`, a descriptor, becomes readable.
 
-    Afterwards both signals are ignored: a platform may send them to every process, and a supervisor sends them too.
+    `announce` is called when it begins. While it is `crowded`, connections are left to other processes; from the stop
+    on, those of `inherited` sockets are left to whoever serves next. Afterwards the signals are ignored: a platform may
+    send them to every process, and a supervisor sends them too.
     """
     config = read_config(settings)
     connections = install()
     queue, config.backlog = config.backlog, _ACCEPTS
-    stop = asyncio.Event()
+    asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in _SIGNALS:
-        loop.add_signal_handler(name, stop.set)
+    stop = Stop(lambda: loop.call_soon_threadsafe(asked.set), settings.shutdown_timeout)
+    loop.set_exception_handler(Complaints())
     if parent is not None:
-        loop.add_reader(parent, stop.set)
+        loop.add_reader(parent, stop.request)
+
+    def may_accept() -> bool:
+        return not (crowded() or (inherited and asked.is_set()))
+
+    sockets.secure_sockets[:] = [Listener.of(each, may_accept) for each in sockets.secure_sockets]
+    sockets.insecure_sockets[:] = [Listener.of(each, may_accept) for each in sockets.insecure_sockets]
 
     async def until_drained() -> None:
         for each in sockets.secure_sockets + sockets.insecure_sockets:
             each.listen(queue)
         _calm_collector()
         announce()
-        await stop.wait()
+        await asked.wait()
         if parent is not None:
             loop.remove_reader(parent)
         _logger.info("shutdown_started", connections=len(connections))
-        _die_after(settings.shutdown_timeout)
-        hang_up = partial(_hang_up, sockets, shared=parent is not None)
+        hang_up = partial(_hang_up, sockets, shared=inherited or parent is not None)
         await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
 
-    await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
-    for name in _SIGNALS:
-        loop.remove_signal_handler(name)
-        signal.signal(name, signal.SIG_IGN)
+    with stop.heeded():
+        await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
     _logger.info("shutdown_finished")
 
 
@@ -140,10 +145,3 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 1000)
-
-
-def _die_after(seconds: float) -> None:
-    """End the process though the event loop may be stuck: Heroku's SIGKILL would come a little later anyway."""
-    timer = threading.Timer(seconds, partial(os._exit, 1))
-    timer.daemon = True
-    timer.start()

@@ -1,11 +1,15 @@
 """Hypercorn's configuration, and the sockets that are listened on."""
 
+import errno
+import socket
 from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 from hypercorn.config import Config, Sockets
 from hypercorn.logging import Logger
+
+from app.server.systemd import inherited_sockets
 
 CONFIG_FILE: Final = Path(__file__).parent.parent.parent / "hypercorn.toml"
 
@@ -19,6 +23,7 @@ class Limits(Protocol):
 
     host: str
     port: int
+    bind: str | None
     max_message_bytes: int
     write_timeout: float
     shutdown_timeout: float
@@ -32,8 +37,7 @@ def configured_workers() -> int:
 def read_config(settings: Limits) -> Config:
     """Return hypercorn.toml's settings and ours, for one process."""
     config = _from_file()
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    config.bind = [f"{host}:{settings.port}"]
+    config.bind = [settings.bind or f"{_shown(settings.host)}:{settings.port}"]
     config.websocket_max_message_size = settings.max_message_bytes
     # With more, Hypercorn would let another service listen on the same port (SO_REUSEPORT).
     config.workers = 1
@@ -43,19 +47,48 @@ def read_config(settings: Limits) -> Config:
     return config
 
 
-def open_sockets(settings: Limits) -> Sockets:
-    """Bind, so that nobody else can; what comes in waits. Raises StartError."""
+def open_sockets(settings: Limits) -> tuple[Sockets, bool]:
+    """Bind, so that nobody else can; what comes in waits. Raises StartError.
+
+    Sockets that whoever started the service hands over go before HOST, PORT and BIND; the second tells whether it did.
+    """
+    handed_over = inherited_sockets()
+    if handed_over:
+        return Sockets([], handed_over, []), True
     try:
-        return read_config(settings).create_sockets()
+        return read_config(settings).create_sockets(), False
     except OSError as error:
-        message = f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        where = settings.bind or f"{_shown(settings.host)}:{settings.port}"
+        message = f"cannot listen on {where}: {error.strerror}{_hint(error, settings)}"
         raise StartError(message) from error
 
 
-def port_of(sockets: Sockets) -> int:
-    """Return the port, which the kernel chose if 0 was asked for."""
-    port: int = (sockets.secure_sockets + sockets.insecure_sockets)[0].getsockname()[1]
-    return port
+def addresses_of(sockets: Sockets) -> list[str]:
+    """Return what is listened on, as people write it: `127.0.0.1:8000`, `[::1]:8000`, `unix:/run/feed.sock`."""
+    names = [each.getsockname() for each in sockets.secure_sockets + sockets.insecure_sockets]
+    return [f"unix:{name}" if isinstance(name, str) else f"{_shown(name[0])}:{name[1]}" for name in names]
+
+
+def port_of(sockets: Sockets) -> int | None:
+    """Return the port, which the kernel chose if 0 was asked for; a Unix socket has none."""
+    name = (sockets.secure_sockets + sockets.insecure_sockets)[0].getsockname()
+    return None if isinstance(name, str) else int(name[1])
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _hint(error: OSError, settings: Limits) -> str:
+    if isinstance(error, socket.gaierror):
+        return "; HOST must be an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::"
+    if settings.bind:
+        return "; BIND names a file in a directory that exists and that this user may write to"
+    return {
+        errno.EADDRINUSE: f"; `ss -ltnp 'sport = :{settings.port}'` shows who has it. Stop that, or set another PORT",
+        errno.EACCES: "; this user may not: set PORT to 1024 or more",
+        errno.EADDRNOTAVAIL: "; HOST must be an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::",
+    }.get(error.errno or 0, "")
 
 
 def _from_file() -> Config:

@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import structlog
 
+from app.core.backoff import pause_after
+from app.server.signals import ending_signals
 from app.server.sockets import StartError
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-_FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 5.0
 _STEADY_SECONDS: Final = 10.0
 _EXTRA_SECONDS: Final = 1.0
 """Workers end themselves at the deadline; who is still there a little later cannot."""
@@ -71,7 +70,9 @@ class Supervisor:
         self._clean = True
 
     def run(self, announce: Callable[[], None], gone: Callable[[int], None], seconds: float) -> bool:
-        """Run until SIGTERM or SIGINT; tells whether all ended well. Raises StartError if the first ones do not serve.
+        """Run until SIGTERM, SIGINT or SIGHUP; tells whether all ended well.
+
+        Raises StartError if the first ones do not serve.
 
         `announce` is called when all serve for the first time, `gone` with the place of each that ended; `seconds` are
         what the workers give themselves to stop.
@@ -98,7 +99,7 @@ class Supervisor:
             for end in (wake, woken):
                 end.setblocking(False)  # noqa: FBT003 - the standard library's signature
             signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-            for name in _SIGNALS:
+            for name in ending_signals():
                 signal.signal(name, self._ask)
             try:
                 yield wake
@@ -155,16 +156,17 @@ class Supervisor:
         now = time.monotonic()
         if now - worker.begun > _STEADY_SECONDS:
             self._failures[place] = 0
-        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** self._failures[place])
-        self._failures[place] = min(self._failures[place] + 1, 16)
+        self._failures[place] += 1
+        delay = pause_after(self._failures[place])
         self._due[place] = now + delay
         code = worker.process.exitcode
-        _logger.error("worker_died", worker=worker.process.pid, code=code, reason=worker.reason, replaced_in=delay)
+        process = worker.process.pid
+        _logger.error("worker_died", worker=place, process=process, code=code, reason=worker.reason, replaced_in=delay)
 
     def _stop(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds + _EXTRA_SECONDS
         self._due.clear()
-        _logger.info("workers_stopping", workers=[worker.process.pid for worker in self._workers.values()])
+        _logger.info("workers_stopping", processes=[worker.process.pid for worker in self._workers.values()])
         for worker in self._workers.values():
             worker.process.terminate()
 
@@ -172,6 +174,6 @@ class Supervisor:
         if self._deadline is None or time.monotonic() < self._deadline:
             return
         self._deadline += _EXTRA_SECONDS
-        for worker in self._workers.values():
-            _logger.error("worker_killed", worker=worker.process.pid)
+        for place, worker in self._workers.items():
+            _logger.error("worker_killed", worker=place, process=worker.process.pid)
             worker.process.kill()

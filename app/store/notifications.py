@@ -1,7 +1,6 @@
 """LISTEN: how a process learns at once of what others commit."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -9,6 +8,7 @@ from typing import Final, TypeAlias
 import asyncpg
 import structlog
 
+from app.core.backoff import Backoff
 from app.core.ports import Follower
 
 _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -16,8 +16,7 @@ _Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _PING_SECONDS: Final = 1.0
 _LEASE_SECONDS: Final = 10
 _CLOSE_SECONDS: Final = 0.5
-_FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 5.0
+_LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _logger = structlog.stdlib.get_logger(__name__)
 
@@ -35,21 +34,18 @@ class NotifyTail:
         self._connect = connect
         self._channel = channel
         self._own = own
-        self._failures = 0
+        self._backoff = Backoff()
 
     async def run(self, follower: Follower) -> None:
-        """Listen until cancelled; come back after every failure, sooner at first, never all processes at once."""
-        while True:
-            try:
-                await self._listen(follower)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-                if not self._failures:
-                    _logger.warning("tail_lost", reason=str(error) or type(error).__name__)
-            except Exception:
-                _logger.exception("tail_failed")
-            delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures)
-            self._failures = min(self._failures + 1, 16)
-            await asyncio.sleep(random.uniform(delay / 2, delay))  # noqa: S311 - spreads reconnects, guards nothing
+        """Listen until cancelled; come back after every failure of the connection. Raises what is none."""
+
+        def failed(error: Exception | None, first: bool) -> None:  # noqa: FBT001 - the backoff's signature
+            if error is not None and not isinstance(error, _LOST):
+                raise error
+            if error is not None and first:
+                _logger.warning("tail_lost", reason=str(error) or type(error).__name__)
+
+        await self._backoff.run(lambda: self._listen(follower), failed)
 
     async def _listen(self, follower: Follower) -> None:
         connection = await self._connect()
@@ -66,7 +62,7 @@ class NotifyTail:
             # After LISTEN: whatever was committed before is read now, whatever comes after is heard.
             follower.nudge()
             _logger.info("tail_listens")
-            self._failures = 0
+            self._backoff.reset()
             while True:
                 await _pause(lost)
                 await self._ping(connection, follower)

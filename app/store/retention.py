@@ -73,8 +73,6 @@ class Retention:
                 await self.prune()
             except FluxoraError as error:
                 _logger.info("prune_postponed", reason=str(error))
-            except Exception:
-                _logger.exception("prune_failed")
 
     async def prune(self) -> int:
         """Do one round, in small steps. Returns how many events went."""

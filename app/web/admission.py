@@ -8,7 +8,9 @@ from typing import Final, NoReturn
 from quart import Response
 from quart.wrappers.base import BaseRequestWebsocket
 
+from app.web.client_address import FORWARDING, ClientAddresses, counted_as, peer_of
 from app.web.problems import problem
+from app.web.transports import Transport
 
 _RETRY_AFTER: Final = 5
 Report = Callable[[Counter[str]], None]
@@ -18,9 +20,14 @@ Report = Callable[[Counter[str]], None]
 class Refused(Exception):
     """No place for another connection; `response` says so, before any upgrade."""
 
-    def __init__(self, response: Response, reason: str) -> None:
-        super().__init__(reason)
-        self.response = response
+    def __init__(self, status: HTTPStatus, slug: str, detail: str) -> None:
+        super().__init__(slug)
+        self.status, self.slug, self.detail = status, slug, detail
+
+    @property
+    def response(self) -> Response:
+        """The problem document, with a time to come back."""
+        return problem(self.status, self.slug, self.detail, retry_after=_RETRY_AFTER)
 
 
 class Admission:
@@ -31,12 +38,12 @@ class Admission:
 
     __slots__ = ("_guard", "_places", "address", "transport")
 
-    def __init__(self, guard: "Guard", transport: str, address: str) -> None:
+    def __init__(self, guard: "Guard", transport: Transport, address: str) -> None:
         """Take a place."""
         self.transport = transport
         self.address = address
         self._guard = guard
-        self._places = (guard.by_transport, transport), (guard.by_address, address)
+        self._places = (guard.by_transport, transport), (guard.by_address, counted_as(address))
         for counter, name in self._places:
             counter[name] += 1
         guard.changed()
@@ -61,15 +68,21 @@ class Guard:
     """Counts open feed connections and keeps their caps."""
 
     def __init__(
-        self, *, max_connections: int, max_per_address: int, proxy_hops: int, report: Report | None = None
+        self,
+        *,
+        max_connections: int,
+        max_per_address: int,
+        proxy_hops: int,
+        proxy_header: str = FORWARDING[0],
+        report: Report | None = None,
     ) -> None:
-        """`proxy_hops`: how many proxies in front add to `X-Forwarded-For`."""
+        """`proxy_hops`: how many proxies in front add to `proxy_header`."""
+        self.addresses = ClientAddresses(hops=proxy_hops, header=proxy_header)
         self.by_transport: Counter[str] = Counter()
         self.by_address: Counter[str] = Counter()
         self.refused = 0
         self._max_connections = max_connections
         self._max_per_address = max_per_address
-        self._proxy_hops = proxy_hops
         self._report = report
 
     def changed(self) -> None:
@@ -77,12 +90,12 @@ class Guard:
         if self._report:
             self._report(self.by_transport)
 
-    def admit(self, transport: str, client: BaseRequestWebsocket) -> Admission:
+    def admit(self, transport: Transport, client: BaseRequestWebsocket) -> Admission:
         """Take a place for a client. Raises Refused."""
         address = self.address_of(client)
         if self.by_transport.total() >= self._max_connections:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "no more connections are taken now")
-        if self.by_address[address] >= self._max_per_address:
+        if self.by_address[counted_as(address)] >= self._max_per_address:
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too-many-connections", "too many connections from your address")
         return Admission(self, transport, address)
 
@@ -91,14 +104,9 @@ class Guard:
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down", "the service is shutting down")
 
     def address_of(self, client: BaseRequestWebsocket) -> str:
-        """Return the address a request comes from: the one that the outermost trusted proxy saw."""
-        if self._proxy_hops:
-            hops = [hop.strip() for line in client.headers.getlist("X-Forwarded-For") for hop in line.split(",")]
-            if len(hops) >= self._proxy_hops:
-                return hops[-self._proxy_hops]
-        peer = client.scope.get("client")
-        return peer[0] if peer else "local"
+        """Return the address a request comes from."""
+        return self.addresses.of(client.headers, peer_of(client.scope))
 
     def _refuse(self, status: HTTPStatus, slug: str, detail: str) -> NoReturn:
         self.refused += 1
-        raise Refused(problem(status, slug, detail, retry_after=_RETRY_AFTER), slug)
+        raise Refused(status, slug, detail)

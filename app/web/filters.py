@@ -1,14 +1,15 @@
 """Filters as clients write them: in query strings and in control messages."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from werkzeug.datastructures import MultiDict
 
-from app.core.addresses import is_address
+from app.core.addresses import parse_address
 from app.core.errors import FieldError, InvalidInput
 from app.core.event import EventName
 from app.core.filter import EventFilter
+from app.core.stream import normal_id
 
 FILTER_FIELDS: Final = ("streamId", "sender", "recipient", "event", "participant")
 
@@ -25,7 +26,9 @@ def filter_of(fields: Mapping[str, Sequence[str]]) -> EventFilter:
     ]
     if wrong:
         raise InvalidInput(*wrong)
-    return EventFilter(*(frozenset(fields.get(field, ())) for field in FILTER_FIELDS))
+    given = {field: frozenset(fields.get(field, ())) for field in FILTER_FIELDS}
+    given["streamId"] = frozenset(map(normal_id, given["streamId"]))
+    return EventFilter(*given.values())
 
 
 def unknown_fields(names: Iterable[str], prefix: str = "") -> list[FieldError]:
@@ -35,12 +38,20 @@ def unknown_fields(names: Iterable[str], prefix: str = "") -> list[FieldError]:
 
 
 def _problem_with(field: str, value: str) -> str | None:
-    if field in _ADDRESSES and not is_address(value):
-        return "must be a Stellar address (G... or C...) with a right checksum"
+    if field in _ADDRESSES:
+        return _refusal(parse_address, value)
     if field == "event" and value not in set(EventName):
         return f"must be one of {', '.join(EventName)}"
     if not value:
         return "must not be empty"
+    return None
+
+
+def _refusal(rule: Callable[[str], str], value: str) -> str | None:
+    try:
+        rule(value)
+    except ValueError as error:
+        return str(error)
     return None
 
 

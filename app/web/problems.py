@@ -1,20 +1,18 @@
 """Errors as problem documents (RFC 9457): which field, and why."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
-import orjson
 import structlog
-from pydantic import ValidationError
 from quart import Quart, Response
 from werkzeug.exceptions import HTTPException
 
 from app.core import errors
-from app.core.errors import FieldError
+from app.web.answers import json_answer
 
 _logger = structlog.get_logger(__name__)
 
-_STATUSES: dict[type[errors.FluxoraError], tuple[HTTPStatus, str]] = {
+STATUSES: Final[dict[type[errors.FluxoraError], tuple[HTTPStatus, str]]] = {
     errors.InvalidInput: (HTTPStatus.BAD_REQUEST, "invalid-input"),
     errors.NotFound: (HTTPStatus.NOT_FOUND, "not-found"),
     errors.Conflict: (HTTPStatus.CONFLICT, "conflict"),
@@ -25,6 +23,9 @@ _STATUSES: dict[type[errors.FluxoraError], tuple[HTTPStatus, str]] = {
     errors.Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
 }
 
+_FAILED: Final = HTTPStatus.INTERNAL_SERVER_ERROR, "internal"
+_CONTENT_TYPE: Final = "application/problem+json"
+
 
 def problem_of(status: int, slug: str, detail: str, **members: Any) -> dict[str, Any]:
     """Return a problem document's members."""
@@ -34,16 +35,15 @@ def problem_of(status: int, slug: str, detail: str, **members: Any) -> dict[str,
 
 def problem(status: int, slug: str, detail: str, *, retry_after: int | None = None, **members: Any) -> Response:
     """Return a problem document as a response."""
-    body = orjson.dumps(problem_of(status, slug, detail, **members))
-    response = Response(body, status, content_type="application/problem+json")
+    response = json_answer(problem_of(status, slug, detail, **members), status, _CONTENT_TYPE)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
 
 
 def describe(error: errors.FluxoraError) -> dict[str, Any]:
-    """Return the problem document's members for one of the core's errors."""
-    status, slug = _STATUSES[type(error)]
+    """Return the problem document's members for one of the core's errors; a kind of one is answered like it."""
+    status, slug = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), _FAILED)
     members: dict[str, Any] = {}
     if isinstance(error, errors.InvalidInput):
         members["errors"] = [{"field": each.field, "message": each.message} for each in error.errors]
@@ -57,23 +57,12 @@ def describe(error: errors.FluxoraError) -> dict[str, Any]:
 def respond(error: errors.FluxoraError) -> Response:
     """Return one of the core's errors as a response."""
     members = describe(error)
-    response = Response(orjson.dumps(members), members["status"], content_type="application/problem+json")
+    response = json_answer(members, members["status"], _CONTENT_TYPE)
+    if members["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
+        _logger.error("request_failed", exc_info=error)
     if members["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(getattr(error, "retry_after", 1))
     return response
-
-
-def field_errors(error: ValidationError) -> list[FieldError]:
-    """Return what pydantic found, with the fields as the client wrote them."""
-    found = []
-    for each in error.errors(include_url=False, include_input=False):
-        location = [str(part) for part in each["loc"] if part not in _UNION_TAGS]
-        cause = each.get("ctx", {}).get("error")
-        found.append(FieldError(".".join(location) or "body", str(cause or each["msg"])))
-    return found
-
-
-_UNION_TAGS = frozenset({"StreamCreated", "StreamUpdated", "StreamCancelled"})
 
 
 def register(app: Quart) -> None:
@@ -87,7 +76,9 @@ async def _fluxora_error(error: errors.FluxoraError) -> Response:
     return respond(error)
 
 
-async def _http_error(error: HTTPException) -> Response:
+async def _http_error(error: HTTPException) -> Any:
+    if error.response is not None:
+        return error.response
     code = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
     response = problem(code, HTTPStatus(code).phrase.lower().replace(" ", "-"), error.description or error.name)
     for name, value in error.get_headers():

@@ -6,6 +6,7 @@ from typing import Final, Protocol, cast
 
 from quart import current_app
 
+from app.core.background import Background
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.ports import EventLog, Store
@@ -32,6 +33,7 @@ class WebSettings(Protocol):
     retry_ms: int
     max_log_lag: float
     cors_origins: tuple[str, ...]
+    root_path: str
 
 
 class Worker(Protocol):
@@ -69,6 +71,7 @@ class Services:
     guard: Guard
     keys: Keys
     liveness: Liveness
+    background: Background
     workers: Workers | None = None
 
     @property

@@ -1,5 +1,6 @@
 """Events as messages of a broker: what goes in comes out, in messages that follow one another."""
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,3 +53,30 @@ def test_anything_else_is_refused(data):
 def test_nothing_is_no_message():
     assert list(in_pieces(Cursor("k7", 3), [])) == []
     assert isinstance(decode(encode(Appended(Cursor("k7", 3), []))), Appended)
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2**60) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=7) | st.dictionaries(st.sampled_from(["after", "events", "x"]), inner),
+    max_leaves=20,
+)
+
+
+@given(
+    st.binary(max_size=50)
+    | json.map(orjson.dumps)
+    | st.builds(lambda events: orjson.dumps({"after": "k7-3", "events": events}), json)
+)
+def test_what_others_send_is_refused_in_one_way(data):
+    try:
+        found = decode(data)
+    except ValueError:
+        return
+    assert isinstance(found, Appended)
+
+
+def test_events_out_of_order_are_not_ours():
+    row = ["stream.created", "s", "a", "b", "{}"]
+    for ids in ([3], [5, 4], [4, 4]):
+        with pytest.raises(ValueError):
+            decode(orjson.dumps({"after": "k7-3", "events": [[seq, *row] for seq in ids]}))

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.core import relay as relay_module
+from app.core.background import Background
 from app.core.cursor import Cursor
 from app.core.errors import Unavailable
 from app.core.ports import Appended, Position
@@ -142,14 +143,18 @@ async def test_a_failure_nobody_thought_of_does_not_end_it(monkeypatch):
     async def broken() -> Position:
         raise RuntimeError("a bug")
 
+    background = Background()
     with monkeypatch.context() as patch:
         patch.setattr(here.log, "position", broken)
-        running = asyncio.create_task(here.relay.run())
-        await asyncio.sleep(5)
-    here.log.add(1)
-    await asyncio.sleep(3)
-    assert held(here) == [1]
-    running.cancel()
+        async with background.running({"relay": here.relay.run}):
+            await asyncio.sleep(5)
+            assert background.failures["relay"] > 2
+            assert relay_module.DATABASE in here.outages
+            patch.undo()
+            here.log.add(1)
+            await asyncio.sleep(6)
+            assert held(here) == [1]
+            assert relay_module.DATABASE not in here.outages
 
 
 @pytest.mark.parametrize("losing", [0, 2])

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -40,7 +41,7 @@ STREAM = Stream(
     created_at="2026-01-01T00:00:00.000Z",
     updated_at="2026-01-01T00:00:00.000Z",
 )
-NOW = "2026-01-02T00:00:00.000Z"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 amounts = st.decimals("0", "999999999999", places=7).map(lambda number: f"{number:f}")
 
 
@@ -113,7 +114,7 @@ def test_the_status_machine(before, after):
         assert result is stream
         assert names == ()
     else:
-        assert result == replace(stream, status=after, version=4, updated_at=NOW)
+        assert result == replace(stream, status=after, version=4, updated_at="2026-01-02T00:00:00.000Z")
         assert names == ("status",)
 
 
@@ -166,11 +167,30 @@ def test_json_has_the_wire_names_in_their_order():
     )
 
 
+def test_a_new_stream_is_active_at_its_first_version():
+    terms = {
+        "sender": "a",
+        "recipient": "b",
+        "deposit_amount": "5.5",
+        "rate_per_second": "1",
+        "start_time": 1,
+        "end_time": 0,
+        "now": NOW,
+    }
+    stream = Stream.begin(**terms, contract_id="C", transaction_hash="AB" * 32, event_index=3)
+    assert (stream.id, stream.version, stream.status) == (f"stream-{'ab' * 32}-3", 1, Status.ACTIVE)
+    assert (stream.streamed_amount, stream.remaining_amount) == ("0", "5.5")
+    assert stream.created_at == stream.updated_at == "2026-01-02T00:00:00.000Z"
+    own = Stream.begin(**terms)
+    assert re.fullmatch(r"stream-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", own.id)
+    assert own.id != Stream.begin(**terms).id
+
+
 def test_chain_events_on_a_stream():
     created = StreamCreated(STREAM, ("t", 0))
     assert created.target == STREAM.id
     assert created.apply(None, NOW).name is EventName.CREATED
-    assert created.apply(replace(STREAM, version=9), NOW).name is None
+    assert created.apply(replace(STREAM, version=9), NOW) is None
     cancelled = StreamCancelled(STREAM.id, ("t", 1)).apply(STREAM, NOW)
     assert (cancelled.name, cancelled.changed) == (EventName.CANCELLED, ("status",))
     cancelled_by_update = StreamUpdated(STREAM.id, ("t", 2), StreamChange(status=Status.CANCELLED)).apply(STREAM, NOW)

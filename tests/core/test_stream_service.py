@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
+import structlog
 
 from app.core.chain import StreamCancelled, StreamCreated, StreamUpdated
 from app.core.errors import (
@@ -16,6 +17,7 @@ from app.core.errors import (
     WriteCollision,
 )
 from app.core.ports import IdempotencyKey
+from app.core.precondition import Precondition
 from app.core.stream import Status, StreamChange
 from tests.core.test_hub import process
 from tests.core.test_stream import STREAM
@@ -36,7 +38,7 @@ async def test_a_write_is_committed_and_published():
     created = await here.streams.create(NEW, ("t", 0), None)
     assert orjson.loads(created.body) == NEW.to_json()
     assert not created.replayed
-    updated = await here.streams.update(NEW.id, PAUSE, 1)
+    updated = await here.streams.update(NEW.id, PAUSE, Precondition(frozenset({1})))
     assert updated.version == 2
     assert (await here.streams.cancel(NEW.id, None)).status is Status.CANCELLED
     assert here.store.streams[NEW.id].version == 3
@@ -50,6 +52,41 @@ async def test_a_write_is_committed_and_published():
 
 
 @virtual
+async def test_a_cancel_that_is_repeated_changes_nothing_more():
+    here = await process()
+    await here.streams.create(NEW, None, None)
+    cancelled = await here.streams.cancel(NEW.id, Precondition(frozenset({1})))
+    for again in (None, Precondition(frozenset({1})), Precondition(frozenset({2})), Precondition(frozenset({1, 9}))):
+        assert await here.streams.cancel(NEW.id, again) == cancelled
+    with pytest.raises(PreconditionFailed):
+        await here.streams.cancel(NEW.id, Precondition(frozenset({3})))
+    with pytest.raises(Conflict):
+        await here.streams.update(NEW.id, StreamChange(status=Status.CANCELLED))
+    await here.streams.create(replace(NEW, id="stream-2"), None, None)
+    await here.streams.update("stream-2", StreamChange(status=Status.COMPLETED))
+    with pytest.raises(Conflict):
+        await here.streams.cancel("stream-2")
+    assert len(published(here)) == 4
+
+
+@pytest.mark.parametrize("left", [False, True])
+@virtual
+async def test_a_write_that_fails_unexpectedly_is_told_once(left):
+    here = await process()
+    here.store.faults.append(ZeroDivisionError("unexpected"))
+    with structlog.testing.capture_logs() as logged:
+        caller = asyncio.create_task(here.streams.create(NEW, None, None))
+        if left:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            caller.cancel()
+        await settle()
+    # Whoever waits for the outcome tells of it; the service only when nobody does.
+    assert [entry["event"] for entry in logged] == (["write_failed"] if left else [])
+    assert caller.cancelled() if left else isinstance(caller.exception(), ZeroDivisionError)
+
+
+@virtual
 async def test_what_is_refused_leaves_no_trace():
     here = await process()
     await here.streams.create(NEW, None, None)
@@ -58,7 +95,7 @@ async def test_what_is_refused_leaves_no_trace():
     with pytest.raises(NotFound):
         await here.streams.update("stream-none", PAUSE, None)
     with pytest.raises(PreconditionFailed):
-        await here.streams.update(NEW.id, PAUSE, 7)
+        await here.streams.update(NEW.id, PAUSE, Precondition(frozenset({7})))
     assert await here.streams.update(NEW.id, StreamChange(status=Status.ACTIVE), None) == NEW
     assert len(published(here)) == 1
     assert not here.streams._running
@@ -229,3 +266,23 @@ async def test_a_rejected_chain_event_may_come_again_in_its_turn():
         "updated",
     ]
     assert await here.streams.ingest([]) == []
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@virtual
+async def test_a_write_that_fails_is_logged_once_by_whoever_hears_of_it(monkeypatch, leaves):
+    here = await process()
+
+    async def broken(_: object) -> None:
+        await asyncio.sleep(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(here.streams, "_commit", broken)
+    with structlog.testing.capture_logs() as lines:
+        writing = asyncio.create_task(here.streams.ingest([]))
+        await asyncio.sleep(0.5)
+        if leaves:
+            writing.cancel()
+        await asyncio.sleep(2)
+    assert [line["event"] for line in lines] == (["write_failed"] if leaves else [])
+    assert leaves or isinstance(writing.exception(), ZeroDivisionError)

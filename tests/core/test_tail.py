@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.core.background import Background
 from app.store.notifications import NotifyTail
 from tests.support.virtual import settle, virtual
 
@@ -58,7 +59,13 @@ class Server:
 def listening() -> tuple[Server, asyncio.Task]:
     server = Server()
     tail = NotifyTail(server.connect, channel="feed", own="me")
-    return server, asyncio.create_task(tail.run(server))
+    return server, asyncio.create_task(_run(tail, server))
+
+
+async def _run(tail: NotifyTail, server: Server) -> None:
+    """As the service does: what is no failure of the connection ends `run`, which is then started again."""
+    async with Background().running({"tail": lambda: tail.run(server)}):
+        await asyncio.Event().wait()
 
 
 @virtual

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -11,6 +12,7 @@ from app.core.errors import WriteCollision
 from app.core.stream import Stream
 from app.store.address import dialect_for, parse_database_url
 from app.store.unit_of_work import SqlStore
+from app.web.api.domain import chain_event
 from app.web.api.requests import ChainCreated
 from tests.support.data import RECIPIENT, address, cancelled, created, new_stream, stream_id, transaction, updated
 from tests.support.feeds import follow
@@ -306,7 +308,7 @@ async def test_writers_of_the_same_new_streams_do_not_wait_in_a_circle(server, b
 
 
 def stream_of(event: dict) -> Stream:
-    return ChainCreated.model_validate(event).to_core("2026-01-01T00:00:00.000Z").stream
+    return chain_event(ChainCreated.model_validate(event), datetime(2026, 1, 1, tzinfo=UTC)).stream
 
 
 async def test_the_same_batch_at_once_counts_once(ingest, logged):

@@ -202,3 +202,19 @@ async def test_what_is_not_ours_is_passed_over(broker, start):
     async with api_of(server) as api, follow(server, "websocket") as feed:
         await api.post("/api/streams", json=new_stream())
         await feed.count(1)
+
+
+@pytest.mark.parametrize("data", [b"not JSON", b'{"after":"k7-1","events":[]}', b"[]", b"", b'{"after":7,"events":0}'])
+async def test_a_foreign_message_that_is_the_last_stops_nobody(broker, data):
+    log = MemoryLog()
+    log.add(3)
+    client = await nats.connect(broker.url)
+    async with Broker(broker.url).connected() as (stream, _):
+        await client.jetstream().publish(subject_of(log.epoch), data)
+        publisher = Publisher(log, Broker(broker.url))
+        await publisher.forward(stream)
+        log.add(2)
+        await publisher.forward(stream)
+        last = await stream.get_last_msg(STREAM, subject_of(log.epoch))
+    await client.close()
+    assert [event.seq for event in decode(last.data).events] == [4, 5]

@@ -147,8 +147,7 @@ def test_the_procfile_is_what_works(tmp_path, new_database):
     given = environment({"port": port, "database_url": url, "api_keys": KEY, "web_concurrency": 2})
     given["PATH"] = f"{Path(sys.executable).parent}:{given['PATH']}"
     subprocess.run(["/bin/sh", "-c", commands["release"]], cwd=tmp_path, env=given, check=True)
-    web = f"exec env {commands['web']}"
-    process = subprocess.Popen(["/bin/sh", "-c", web], cwd=tmp_path, env=given, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(["/bin/sh", "-c", commands["web"]], cwd=tmp_path, env=given, stdout=subprocess.DEVNULL)
     try:
 
         def healthy() -> bool:

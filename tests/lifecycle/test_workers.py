@@ -97,7 +97,7 @@ async def test_a_dead_one_is_replaced_and_nobody_else_notices(service):
                 await back.count(1)
                 assert len(back.events) == 1
     [died] = service.logged("worker_died")
-    assert (died["worker"], died["code"]) == (victim, -signal.SIGKILL)
+    assert (died["process"], died["code"]) == (victim, -signal.SIGKILL)
     assert await asyncio.to_thread(service.stop) == 0
 
 
@@ -170,7 +170,7 @@ def test_one_that_cannot_end_is_killed(service):
     begun = time.monotonic()
     assert service.stop() == 1
     assert 7 < time.monotonic() - begun < 14
-    assert [line["worker"] for line in service.logged("worker_killed")] == [stuck]
+    assert [line["process"] for line in service.logged("worker_killed")] == [stuck]
     assert not psutil.pid_exists(stuck)
 
 

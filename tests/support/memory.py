@@ -244,6 +244,8 @@ class MemoryUnit:
         await asyncio.sleep(0)
         self._check_connection()
         fault = self._store.faults.popleft() if self._store.faults else "ok"
+        if isinstance(fault, Exception):
+            raise fault
         if fault in {"ok", "unknown"}:
             self.apply()
         elif fault == "late":

@@ -1,23 +1,46 @@
 """Request bodies, read."""
 
-from typing import TypeVar
+from http import HTTPStatus
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from quart import request
+from quart import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from app.core.errors import InvalidInput
-from app.web.problems import field_errors
+from app.web.duplicates import refuse_duplicates
+from app.web.problems import problem
+from app.web.words import field_errors
 
 Model = TypeVar("Model", bound=BaseModel)
+_PLAIN: Final = "identity"
 
 
 async def body(model: type[Model]) -> Model:
-    """Return the request's JSON as a model, parsed and checked in one go. Raises InvalidInput."""
+    """Return the request's JSON as a model, parsed and checked in one go.
+
+    Raises:
+        InvalidInput: a field breaks a rule, is missing, or is given twice.
+        UnsupportedMediaType: it is not JSON, or is compressed.
+
+    """
+    if request.headers.get("Content-Encoding", _PLAIN).strip().lower() not in ("", _PLAIN):
+        raise UnsupportedMediaType(response=_compressed())
     if not request.is_json:
         message = "the body must be JSON, with Content-Type: application/json"
         raise UnsupportedMediaType(message)
+    content = await request.get_data()
     try:
-        return model.model_validate_json(await request.get_data())
+        found = model.model_validate_json(content)
     except ValidationError as error:
         raise InvalidInput(*field_errors(error)) from None
+    # Only now: what fits a model is not nested so deeply that it could break another parser.
+    refuse_duplicates(content)
+    return found
+
+
+def _compressed() -> Response:
+    detail = "the body must not be compressed: leave Content-Encoding out"
+    response = problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
+    response.headers["Accept-Encoding"] = _PLAIN  # RFC 7694, 3: what would have been taken
+    return response

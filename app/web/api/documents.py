@@ -2,20 +2,20 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt
 from pydantic.alias_generators import to_camel
 
 from app.core.stream import Status
 
 
 class Document(BaseModel):
-    """A JSON object: camelCase names, and no other names than these."""
+    """A JSON object with camelCase names. Readers ignore members that they do not know: more will come."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, frozen=True)
 
 
 class StreamDocument(Document):
-    """A stream."""
+    """A stream. Amounts are decimal strings, times Unix seconds."""
 
     id: str
     sender: str
@@ -61,6 +61,23 @@ class EventPageDocument(Document):
     cursor: str
 
 
+class FieldErrorDocument(Document):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """An error, as in RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldErrorDocument] | None = None
+
+
 class ResultDocument(Document):
     """What became of one chain event."""
 
@@ -80,11 +97,39 @@ class IngestedDocument(Document):
     rejected: int
 
 
-class ProblemDocument(BaseModel):
-    """An error, as in RFC 9457."""
+class AnswerHeaders(BaseModel):
+    """Headers that an answer has."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, str]] | None = None
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-").title().replace("-Id", "-ID"))
+
+
+class TagHeaders(AnswerHeaders):
+    """A validator for conditional requests."""
+
+    e_tag: str = Field(alias="ETag", description="names this version of the answer, for `If-None-Match`")
+
+
+class VersionHeaders(AnswerHeaders):
+    """The stream's version, as a validator."""
+
+    e_tag: str = Field(alias="ETag", description='the stream\'s version, for `If-Match` and `If-None-Match`: `"7"`')
+
+
+class CreatedHeaders(VersionHeaders):
+    """Where the new stream is."""
+
+    location: str = Field(description="the path of the new stream")
+    idempotency_replayed: str | None = Field(None, description="`true`: this is the answer of an earlier request")
+
+
+class StreamHeaders(VersionHeaders):
+    """The version, and where to go on from."""
+
+    last_event_id: str = Field(description="the cursor from which a feed goes on where this answer ends")
+
+
+class StreamPageHeaders(TagHeaders):
+    """Where to go on from."""
+
+    last_event_id: str = Field(description="the cursor from which a feed goes on where this answer ends")
+    link: str | None = Field(None, description='the following page, `rel="next"` (RFC 8288)')

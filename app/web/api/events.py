@@ -1,73 +1,95 @@
 """`/api/events`: the indexer's batches in, the log out."""
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-from quart import Blueprint, Response, request
-from quart_schema import document_querystring, document_request, document_response
+from pydantic import Field
+from quart import Blueprint, Response
+from quart_schema import (
+    document_headers,
+    document_querystring,
+    document_request,
+    document_response,
+    operation_id,
+    tag_blueprint,
+)
 
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, FieldError, InvalidInput
 from app.core.event import Event, EventName
+from app.core.filter import EventFilter
 from app.core.stream_service import Ingested
-from app.web.api import pagination
+from app.web.answers import json_answer
 from app.web.api.body import body
-from app.web.api.documents import EventPageDocument, IngestedDocument, ProblemDocument
-from app.web.api.requests import Address, ChainBatch
-from app.web.filters import event_filter
+from app.web.api.documents import EventPageDocument, IngestedDocument, TagHeaders
+from app.web.api.domain import chain_event
+from app.web.api.fields import Address
+from app.web.api.parameters import Query, page_size, page_size_shown, query
+from app.web.api.requests import ChainBatch
+from app.web.api.streams import ReadHeaders
+from app.web.filters import FILTER_FIELDS, filter_of
 from app.web.keys import requires_key
+from app.web.ops.answered import answers
 from app.web.problems import describe
 from app.web.services import services
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
+tag_blueprint(blueprint, ["Events"])
 
 _MOST: Final = 1000
 _DEFAULT: Final = 100
 
 
-class EventsQuery(BaseModel):
+class EventsQuery(Query):
     """Which events; the filters may be repeated, as on the feeds."""
 
-    model_config = ConfigDict(alias_generator=to_camel)
     after: str = Field("", description="a cursor; from the oldest kept event if left out")
-    limit: int = Field(_DEFAULT, ge=1, le=_MOST)
-    stream_id: list[str] = []
-    sender: list[Address] = []
-    recipient: list[Address] = []
-    event: list[EventName] = []
+    limit: Annotated[int, page_size(_MOST), page_size_shown(_MOST)] = _DEFAULT
+    stream_id: list[str] = Field(default_factory=list)
+    sender: list[Address] = Field(default_factory=list)
+    recipient: list[Address] = Field(default_factory=list)
+    event: list[EventName] = Field(default_factory=list)
+    participant: list[Address] = Field(default_factory=list)
+
+    @property
+    def wanted(self) -> EventFilter:
+        """The filter. Raises InvalidInput."""
+        given = self.model_dump(by_alias=True)
+        return filter_of({name: given[name] for name in FILTER_FIELDS})
 
 
 @blueprint.post("")
 @requires_key
+@operation_id("ingestEvents")
 @document_request(ChainBatch)
 @document_response(IngestedDocument)
-@document_response(ProblemDocument, HTTPStatus.BAD_REQUEST)
+@answers(400, 413, 415, 503)
 async def ingest() -> Response:
     """Take a batch of chain events: all that can be applied, in one transaction."""
     service = services().streams
     batch = await body(ChainBatch)
     now = service.now()
-    results = await service.ingest([event.to_core(now) for event in batch.events])
+    results = await service.ingest([chain_event(event, now) for event in batch.events])
     counts = {"accepted": 0, "ignored": 0, "rejected": 0}
     for result in results:
         counts[result.action if result.action in counts else "accepted"] += 1
-    return _json({"results": [_result(result) for result in results], **counts})
+    return json_answer({"results": [_result(result) for result in results], **counts})
 
 
 @blueprint.get("")
+@operation_id("readEvents")
 @document_querystring(EventsQuery)
-@document_response(EventPageDocument)
-@document_response(ProblemDocument, HTTPStatus.GONE)
+@document_headers(ReadHeaders)
+@document_response(EventPageDocument, HTTPStatus.OK, TagHeaders)
+@answers(304, 400, 410, 503)
 async def read() -> Response:
     """Read the log from a cursor on; the events are the feeds', byte for byte."""
     running = services()
-    wanted = event_filter(request.args, ("after", "limit"))
-    limit = pagination.limit(request.args, default=_DEFAULT, most=_MOST)
+    asked = query(EventsQuery)
+    wanted, limit = asked.wanted, asked.limit
     position = await running.log.position()
-    after = _after(request.args.get("after"), default=position.at(position.floor))
+    after = _after(asked.after, default=position.at(position.floor))
     if after.epoch != position.epoch:
         raise CursorExpired("epoch")
     if after.seq > position.head:
@@ -75,7 +97,7 @@ async def read() -> Response:
     try:
         events = await running.log.read(after, position.head, wanted, limit)
     except CursorExpired:
-        if request.args.get("after"):
+        if asked.after:
             raise
         # The oldest kept event was pruned since it was looked up; what is the oldest now is as good.
         position = await running.log.position()
@@ -84,7 +106,7 @@ async def read() -> Response:
     return _page(events, cursor)
 
 
-def _after(text: str | None, default: Cursor) -> Cursor:
+def _after(text: str, default: Cursor) -> Cursor:
     if not text:
         return default
     try:
@@ -95,8 +117,7 @@ def _after(text: str | None, default: Cursor) -> Cursor:
 
 def _page(events: list[Event], cursor: str) -> Response:
     joined = b",".join(event.data for event in events)
-    document = b'{"events":[%b],"cursor":%b}' % (joined, orjson.dumps(cursor))
-    return Response(document, content_type="application/json")
+    return json_answer(b'{"events":[%b],"cursor":%b}' % (joined, orjson.dumps(cursor)))
 
 
 def _result(result: Ingested) -> dict[str, Any]:
@@ -111,7 +132,3 @@ def _result(result: Ingested) -> dict[str, Any]:
     if result.error is not None:
         shown["error"] = describe(result.error)
     return shown
-
-
-def _json(document: Any) -> Response:
-    return Response(orjson.dumps(document), content_type="application/json")

@@ -3,23 +3,25 @@
 from http import HTTPStatus
 
 from quart import Blueprint, Response
-from quart_schema import document_request, document_response
+from quart_schema import document_request, operation_id, tag_blueprint
 
 from app.core.errors import Conflict
 from app.core.relay import DATABASE
 from app.web.api.body import body
-from app.web.api.documents import ProblemDocument
 from app.web.api.requests import OutageReport
 from app.web.keys import requires_key
+from app.web.ops.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("outages", __name__, url_prefix="/api/service")
+tag_blueprint(blueprint, ["Service"])
 
 
 @blueprint.post("/degraded")
 @requires_key
+@operation_id("reportDegraded")
 @document_request(OutageReport)
-@document_response(ProblemDocument, HTTPStatus.CONFLICT)
+@answers(204, 400, 409, 413, 415)
 async def degraded() -> Response:
     """Tell every client that something is out of order; telling the same again changes nothing."""
     report = await body(OutageReport)
@@ -30,8 +32,9 @@ async def degraded() -> Response:
 
 @blueprint.post("/recovered")
 @requires_key
+@operation_id("reportRecovered")
 @document_request(OutageReport)
-@document_response(ProblemDocument, HTTPStatus.CONFLICT)
+@answers(204, 400, 409, 413, 415)
 async def recovered() -> Response:
     """Tell every client that it works again."""
     report = await body(OutageReport)

@@ -1,111 +1,151 @@
 """`/api/streams`: the streams themselves."""
 
-import re
-from datetime import datetime
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
+from urllib.parse import urlencode
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 from quart import Blueprint, Response, g, request
-from quart_schema import document_headers, document_querystring, document_request, document_response
+from quart_schema import (
+    document_headers,
+    document_querystring,
+    document_request,
+    document_response,
+    operation_id,
+    tag_blueprint,
+)
 
-from app.core.addresses import is_address
-from app.core.errors import FieldError, InvalidInput, NotFound
+from app.core.errors import NotFound
 from app.core.ports import IdempotencyKey, StreamQuery
-from app.core.stream import Status, Stream
-from app.web.api import pagination
+from app.core.stream import Status, Stream, normal_id
+from app.web.answers import json_answer
 from app.web.api.body import body
-from app.web.api.documents import ProblemDocument, StreamDocument, StreamPageDocument
-from app.web.api.requests import Address, NewStream, StreamPatch
+from app.web.api.conditional import precondition
+from app.web.api.documents import (
+    CreatedHeaders,
+    StreamDocument,
+    StreamHeaders,
+    StreamPageDocument,
+    StreamPageHeaders,
+    VersionHeaders,
+)
+from app.web.api.domain import chain_key, change_of, new_stream
+from app.web.api.fields import Address, form, shown
+from app.web.api.parameters import Query, RequestHeaders, headers, page_size, page_size_shown, query
+from app.web.api.requests import NewStream, StreamPatch
 from app.web.keys import requires_key
+from app.web.ops.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/streams")
+tag_blueprint(blueprint, ["Streams"])
 
 _MOST: Final = 500
 _DEFAULT: Final = 100
-_PARAMETERS: Final = frozenset({"limit", "cursor", "status", "sender", "recipient"})
-_ETAG: Final = re.compile(r'(?:W/)?("?)([0-9]{1,9})\1')
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_PAGE_CURSOR: Final = re.compile(r"([0-9TZ:.-]{24})_(stream-[0-9a-zA-Z-]{1,120})")
+_CURSOR_PATTERN: Final = "([0-9TZ:.-]{24}_stream-[0-9a-z-]{1,120})?"
+
+_KEY_PATTERN: Final = r"[\x21-\x7e]{1,255}"
+_KEY_WORDS: Final = "1 to 255 printable ASCII characters without spaces"
+
+PageCursor = Annotated[str, form(_CURSOR_PATTERN, "the `next` of a page"), shown(_CURSOR_PATTERN)]
+Key = Annotated[str, form(_KEY_PATTERN, _KEY_WORDS), shown(_KEY_PATTERN)]
 
 
-class CreateHeaders(BaseModel):
+class CreateHeaders(RequestHeaders):
     """Headers of a creation."""
 
-    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-").title())
-    idempotency_key: str = Field(
-        "", pattern=_KEY.pattern, description="repeat a request safely: the same key, the same answer"
-    )
+    idempotency_key: Key | None = Field(None, description="repeat a request safely: the same key, the same answer")
 
 
-class ChangeHeaders(BaseModel):
+class ChangeHeaders(RequestHeaders):
     """Headers of a change."""
 
-    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-").title())
-    if_match: str = Field("", description='the version to change, as in ETag: `"7"`')
+    if_match: str | None = Field(
+        None, description='the versions that may be changed, as in `ETag`: `"7"`, a list, or `*`', examples=["*"]
+    )
+    if_none_match: str | None = Field(None, description="versions that may not be changed")
 
 
-class StreamsQuery(BaseModel):
+class ReadHeaders(RequestHeaders):
+    """Headers of a look at something."""
+
+    if_none_match: str | None = Field(None, description="an `ETag` that is known already: 304 if it still holds")
+
+
+class StreamsQuery(Query):
     """What streams to list; `status`, `sender` and `recipient` may be repeated."""
 
-    model_config = ConfigDict(alias_generator=to_camel)
-    limit: int = Field(_DEFAULT, ge=1, le=_MOST)
-    cursor: str = Field("", description="`next` of the page before")
-    status: list[Status] = []
-    sender: list[Address] = []
-    recipient: list[Address] = []
+    limit: Annotated[int, page_size(_MOST), page_size_shown(_MOST)] = _DEFAULT
+    cursor: PageCursor = Field("", description="`next` of the page before")
+    status: list[Status] = Field(default_factory=list)
+    sender: list[Address] = Field(default_factory=list)
+    recipient: list[Address] = Field(default_factory=list)
+
+    def to_core(self) -> StreamQuery:
+        """Return the query that the store knows."""
+        moment, _, stream_id = self.cursor.partition("_")
+        return StreamQuery(
+            limit=self.limit,
+            before=(moment, stream_id) if stream_id else None,
+            statuses=frozenset(self.status),
+            senders=frozenset(self.sender),
+            recipients=frozenset(self.recipient),
+        )
 
 
 @blueprint.post("")
 @requires_key
+@operation_id("createStream")
 @document_request(NewStream)
 @document_headers(CreateHeaders)
-@document_response(StreamDocument, HTTPStatus.CREATED)
-@document_response(ProblemDocument, HTTPStatus.CONFLICT)
+@document_response(StreamDocument, HTTPStatus.CREATED, CreatedHeaders)
+@answers(400, 409, 413, 415, 422, 503)
 async def create() -> Response:
     """Create a stream."""
-    running = services()
-    new = await body(NewStream)
-    now = running.streams.now()
-    stream = new.to_stream(now, int(datetime.fromisoformat(now).timestamp()))
-    created = await running.streams.create(stream, new.chain_key, _idempotency(bytes(await request.data)))
-    document = orjson.loads(created.body)
-    response = _json(created.body, HTTPStatus.CREATED)
-    response.headers["Location"] = f"/api/streams/{document['id']}"
-    response.headers["ETag"] = f'"{document["version"]}"'
+    service = services().streams
+    key = headers(CreateHeaders).idempotency_key
+    stream = new_stream(await body(NewStream), service.now())
+    created = await service.create(stream, chain_key(stream), _idempotency(key, bytes(await request.data)))
+    response = json_answer(created.body, HTTPStatus.CREATED)
+    response.headers["Location"] = f"{request.root_path}{blueprint.url_prefix}/{created.stream_id}"
+    response.headers["ETag"] = _etag(stream.version)
     if created.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
 
 
 @blueprint.get("")
+@operation_id("listStreams")
 @document_querystring(StreamsQuery)
-@document_response(StreamPageDocument)
+@document_headers(ReadHeaders)
+@document_response(StreamPageDocument, HTTPStatus.OK, StreamPageHeaders)
+@answers(304, 400, 503)
 async def list_streams() -> Response:
     """List streams, newest first; `Last-Event-ID` of the first page is where to follow the feed from."""
-    wanted = _stream_query()
+    asked = query(StreamsQuery)
     running = services()
     # Before the rows: they contain at least everything up to here.
     cursor = str(running.hub.cursor)
-    page = await running.store.page(wanted)
+    page = await running.store.page(asked.to_core())
     following = None if page.next is None else "_".join(page.next)
-    response = _json(orjson.dumps({"streams": [stream.to_json() for stream in page.streams], "next": following}))
+    response = json_answer({"streams": [stream.to_json() for stream in page.streams], "next": following})
     response.headers["Last-Event-ID"] = cursor
+    if following is not None:
+        response.headers["Link"] = f'<{_page_url(following)}>; rel="next"'
     return response
 
 
 @blueprint.get("/<stream_id>")
-@document_response(StreamDocument)
-@document_response(ProblemDocument, HTTPStatus.NOT_FOUND)
+@operation_id("getStream")
+@document_headers(ReadHeaders)
+@document_response(StreamDocument, HTTPStatus.OK, StreamHeaders)
+@answers(304, 404, 503)
 async def get(stream_id: str) -> Response:
     """Return a stream; `Last-Event-ID` is where to follow the feed from."""
     running = services()
     cursor = str(running.hub.cursor)
-    stream = await running.store.get(stream_id)
+    stream = await running.store.get(normal_id(stream_id))
     if stream is None:
         message = f"there is no stream {stream_id}"
         raise NotFound(message)
@@ -116,78 +156,46 @@ async def get(stream_id: str) -> Response:
 
 @blueprint.patch("/<stream_id>")
 @requires_key
+@operation_id("changeStream")
 @document_request(StreamPatch)
 @document_headers(ChangeHeaders)
-@document_response(StreamDocument)
-@document_response(ProblemDocument, HTTPStatus.CONFLICT)
+@document_response(StreamDocument, HTTPStatus.OK, VersionHeaders)
+@answers(400, 404, 409, 412, 413, 415, 503)
 async def change(stream_id: str) -> Response:
     """Change a stream."""
     patch = await body(StreamPatch)
-    return _stream_response(await services().streams.update(stream_id, patch.to_change(), _expected_version()))
+    changed = await services().streams.update(normal_id(stream_id), change_of(patch), precondition())
+    return _stream_response(changed)
 
 
 @blueprint.delete("/<stream_id>")
 @requires_key
+@operation_id("cancelStream")
 @document_headers(ChangeHeaders)
-@document_response(StreamDocument)
-@document_response(ProblemDocument, HTTPStatus.CONFLICT)
+@document_response(StreamDocument, HTTPStatus.OK, VersionHeaders)
+@answers(400, 404, 409, 412, 503)
 async def cancel(stream_id: str) -> Response:
-    """Cancel a stream."""
-    return _stream_response(await services().streams.cancel(stream_id, _expected_version()))
-
-
-def _json(document: bytes, status: int = HTTPStatus.OK) -> Response:
-    return Response(document, status, content_type="application/json")
+    """Cancel a stream; one that is cancelled already is returned as it is."""
+    return _stream_response(await services().streams.cancel(normal_id(stream_id), precondition()))
 
 
 def _stream_response(stream: Stream) -> Response:
-    response = _json(orjson.dumps(stream.to_json()))
-    response.headers["ETag"] = f'"{stream.version}"'
+    response = json_answer(stream.to_json())
+    response.headers["ETag"] = _etag(stream.version)
     return response
 
 
-def _expected_version() -> int | None:
-    given = request.headers.get("If-Match")
-    if given is None or given.strip() == "*":
-        return None
-    match = _ETAG.fullmatch(given.strip())
-    if match is None:
-        raise InvalidInput(FieldError("If-Match", 'must be a version, as in "7"'))
-    return int(match[2])
+def _etag(version: int) -> str:
+    return f'"{version}"'
 
 
-def _idempotency(content: bytes) -> IdempotencyKey | None:
+def _page_url(cursor: str) -> str:
+    others = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
+    return f"{request.root_path}{blueprint.url_prefix}?{urlencode([*others, ('cursor', cursor)])}"
+
+
+def _idempotency(key: str | None, content: bytes) -> IdempotencyKey | None:
     """Return the request's key, which counts only for who wrote it: another API key may use the same."""
-    given = request.headers.get("Idempotency-Key")
-    if given is None:
+    if key is None:
         return None
-    if not _KEY.fullmatch(given):
-        raise InvalidInput(FieldError("Idempotency-Key", "must be 1 to 255 printable ASCII characters without spaces"))
-    return IdempotencyKey(sha256(f"{g.key_id}|{given}".encode()).hexdigest(), sha256(content).hexdigest())
-
-
-def _stream_query() -> StreamQuery:
-    args = request.args
-    unknown = set(args) - _PARAMETERS
-    if unknown:
-        raise InvalidInput(*(FieldError(name, "is not known here") for name in sorted(unknown)))
-    wrong = [
-        FieldError(name, "must be a Stellar address (G... or C...) with a right checksum")
-        for name in ("sender", "recipient")
-        for value in args.getlist(name)
-        if not is_address(value)
-    ]
-    if not set(args.getlist("status")) <= set(Status):
-        wrong.append(FieldError("status", f"must be one of {', '.join(Status)}"))
-    match = _PAGE_CURSOR.fullmatch(args["cursor"]) if args.get("cursor") else None
-    if args.get("cursor") and match is None:
-        wrong.append(FieldError("cursor", "must be the `next` of a page"))
-    if wrong:
-        raise InvalidInput(*wrong)
-    return StreamQuery(
-        limit=pagination.limit(args, default=_DEFAULT, most=_MOST),
-        before=(match[1], match[2]) if match else None,
-        statuses=frozenset(map(Status, args.getlist("status"))),
-        senders=frozenset(args.getlist("sender")),
-        recipients=frozenset(args.getlist("recipient")),
-    )
+    return IdempotencyKey(sha256(f"{g.key_id}|{key}".encode()).hexdigest(), sha256(content).hexdigest())

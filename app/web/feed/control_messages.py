@@ -7,6 +7,7 @@ import orjson
 
 from app.core.errors import FieldError, InvalidInput
 from app.core.filter import EventFilter
+from app.web.duplicates import refuse_duplicates
 from app.web.filters import FILTER_FIELDS, filter_of, unknown_fields
 
 MAX_FILTERS: Final = 20
@@ -26,6 +27,7 @@ def parse_control(text: str) -> dict[str, Any]:
         message = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise InvalidInput(FieldError("message", "must be JSON")) from None
+    refuse_duplicates(text)
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise InvalidInput(FieldError("type", "must be an object with a type: subscribe, unsubscribe or ping"))
     return message

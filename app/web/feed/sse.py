@@ -17,6 +17,7 @@ from app.web.feed.registration import Registration
 from app.web.feed.session import own_connection
 from app.web.feed.sse_session import SseSession
 from app.web.services import Services, services
+from app.web.transports import Transport
 
 blueprint = Blueprint("sse", __name__)
 
@@ -33,7 +34,7 @@ async def feed() -> Response:
     if running.draining:
         return _response(_told_to_come_back(running, query), **_LAST)
     try:
-        admission = running.guard.admit("sse", request)
+        admission = running.guard.admit(Transport.SSE, request)
     except Refused as refused:
         return refused.response
     if request.method == "HEAD":

@@ -18,6 +18,7 @@ from app.web.feed.session import own_connection
 from app.web.feed.websocket_session import WebSocketSession
 from app.web.problems import respond
 from app.web.services import Services, services
+from app.web.transports import Transport
 
 blueprint = Blueprint("websocket", __name__)
 _EXTENSIONS: Final = "Sec-WebSocket-Extensions"
@@ -31,7 +32,7 @@ async def feed() -> Any:
         query = feed_query(websocket.args, websocket.headers)
         if running.draining:
             running.guard.refuse_all()
-        admission = running.guard.admit("websocket", websocket)
+        admission = running.guard.admit(Transport.WEBSOCKET, websocket)
     except FluxoraError as error:
         return respond(error)
     except Refused as refused:

@@ -31,6 +31,10 @@ class _Snapshot(Collector):
             "fluxora_connections_terminated", "Connections ended as slow or vanished", running.liveness.terminated
         )
         yield GaugeMetricFamily("fluxora_log_head", "Newest published sequence number", running.hub.head)
+        failures = CounterMetricFamily("fluxora_task_failures", "Failures of background tasks", labels=["task"])
+        for task, count in running.background.failures.items():
+            failures.add_metric([task], count)
+        yield failures
         lag = running.relay.lag
         yield GaugeMetricFamily("fluxora_log_lag_events", "Sequence numbers committed and not published", lag.events)
         yield GaugeMetricFamily("fluxora_log_lag_seconds", "Since when the log is ahead of the feed", lag.seconds)

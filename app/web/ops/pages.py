@@ -1,13 +1,15 @@
 """What a browser is shown: the live page, and the API's documentation with assets of our own."""
 
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from quart import Blueprint, Response, send_from_directory
+from quart import Blueprint, Response, current_app, request, send_from_directory
 from quart_schema import hide
 from werkzeug.exceptions import NotFound
 
+from app.web.answers import json_answer
 from app.web.ops.asyncapi import document
 from app.web.services import services
 
@@ -23,6 +25,30 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_DOCS_HEADERS: Final = {
+    **_HEADERS,
+    # Swagger UI sets styles of its own, has pictures in its style sheet, and makes HTML out of strings.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+_DOCS: Final = """<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>Fluxora streams: the API</title>
+  <link rel="icon" href="{root}/static/icon.svg">
+  <link rel="stylesheet" href="{root}/docs/assets/swagger-ui.css">
+</head>
+<body>
+  <div id="swagger-ui" data-url="{root}/openapi.json" data-feed="{root}/sse/streams"></div>
+  <script src="{root}/docs/assets/swagger-ui-bundle.js"></script>
+  <script src="{root}/static/docs.js"></script>
+</body>
+</html>
+"""
 
 
 @blueprint.get("/")
@@ -46,20 +72,39 @@ async def icon() -> Response:
     return await _ours("icon.svg")
 
 
+@blueprint.get("/docs")
+@hide
+async def documentation() -> Response:
+    """Show the API, to be tried out."""
+    page = _DOCS.format(root=escape(request.root_path))
+    return Response(page, content_type="text/html; charset=utf-8", headers=_DOCS_HEADERS)
+
+
+@blueprint.get("/openapi.json")
+@hide
+async def openapi() -> Response:
+    """Describe the API."""
+    described = current_app.extensions["QUART_SCHEMA"].openapi_provider.schema()
+    described["servers"] = [{"url": request.root_path or "/"}]
+    return json_answer(described)
+
+
 @blueprint.get("/docs/assets/<name>")
 @hide
 async def documentation_asset(name: str) -> Response:
     """Serve Swagger UI's files from its package: no page of ours loads anything from elsewhere."""
     if name not in ASSETS:
         raise NotFound
-    return await _file(str(files("swagger_ui").joinpath("static")), name)
+    response = await _file(str(files("swagger_ui").joinpath("static")), name)
+    response.headers.update(_DOCS_HEADERS)
+    return response
 
 
 @blueprint.get("/asyncapi.json")
 @hide
 async def asyncapi() -> Response:
     """Describe the two feeds."""
-    return Response(document(services().settings), content_type="application/json")
+    return json_answer(document(services().settings))
 
 
 async def _ours(name: str) -> Response:
