@@ -96,7 +96,7 @@ class Application:
                 hub,
                 log,
                 outages,
-                nudge=relay.nudge,
+                look_soon=relay.look_soon,
                 replay_concurrency=settings.replay_concurrency,
                 retry_ms=settings.retry_ms,
             ),
@@ -129,7 +129,7 @@ class Application:
             interval=settings.prune_interval,
         )
         async with opened(self.database):
-            await services.relay.prime(settings.ring_events)
+            await services.relay.warm_up(settings.ring_events)
             runners = {"relay": services.relay.run, "liveness": services.liveness.run, "retention": retention.run}
             async with services.background.running({**runners, **self._tails()}):
                 yield
