@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -58,12 +59,31 @@ def serve() -> None:
 
 
 @main.command()
-def migrate() -> None:
+@click.option("--to", metavar="REVISION", help="go to this revision, forwards or back")
+def migrate(to: str | None) -> None:
     """Bring the database's schema up to date."""
     from app.store import schema
 
     settings = _settings()
-    schema.migrate(settings.database_url.get_secret_value(), settings.database_schema)
+    schema.migrate(settings.database_url.get_secret_value(), settings.database_schema, to)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(file: Path) -> None:
+    """Copy the SQLite database to FILE, which must not exist; the service may go on writing meanwhile."""
+    from app.store import backup as copies
+
+    click.echo(copies.back_up(_settings().database_url.get_secret_value(), file))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def restore(file: Path) -> None:
+    """Put FILE, a backup, in the SQLite database's place, with a new epoch; what was there is kept beside it."""
+    from app.store import backup as copies
+
+    click.echo(copies.restore(_settings().database_url.get_secret_value(), file))
 
 
 @main.command()
