@@ -117,6 +117,7 @@ def _settings() -> "Settings":
     from pydantic import ValidationError
 
     from app.settings import Settings
+    from app.web.words import sentence
 
     try:
         return Settings()
@@ -124,7 +125,7 @@ def _settings() -> "Settings":
         lines = []
         for each in error.errors(include_url=False, include_input=False):
             name = ".".join(map(str, each["loc"])).upper()
-            reason = each.get("ctx", {}).get("error") or each["msg"]
+            reason = sentence(each)
             lines.append(f"{name}: {reason}" if name else str(reason))
         _refuse("\n  ".join(["these settings are wrong:", *lines]))
 

@@ -31,6 +31,7 @@ from app.web.application import create_quart
 from app.web.feed.goodbye import say_goodbye
 from app.web.feed.liveness import Liveness
 from app.web.keys import Keys
+from app.web.ops.metrics import publish_metrics
 from app.web.services import Services, Workers
 
 _WRITES: Final = "writes"
@@ -131,6 +132,8 @@ class Application:
         async with opened(self.database):
             await services.relay.warm_up(settings.ring_events)
             runners = {"relay": services.relay.run, "liveness": services.liveness.run, "retention": retention.run}
+            if services.workers is not None:
+                runners["metrics"] = partial(publish_metrics, services, services.workers)
             async with services.background.running({**runners, **self._tails()}):
                 yield
 

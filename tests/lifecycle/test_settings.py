@@ -6,6 +6,8 @@ from pydantic import ValidationError
 from app.settings import Settings, hash_key
 from app.store.address import dialect_for, parse_database_url
 from app.store.libpq import connect_arguments, tls_options
+from tests.lifecycle.test_start import refusal
+from tests.support.server import run_app
 
 SECRET = "hunter2-very-secret"
 KEY = "0123456789abcdef0123"
@@ -62,6 +64,11 @@ def settings(monkeypatch):
         ({"database_url": f"postgres://u:{SECRET}@h/d?sslmode=maybe"}, "sslmode"),
         ({"database_url": f"postgres://u:{SECRET}@h/d?sslmode=verify-full&sslrootcert=/not/there"}, "sslrootcert"),
         ({"database_url": "sqlite://"}, "file"),
+        ({"shutdown_timeout": "0.01"}, "shutdown_timeout"),
+        ({"cors_origins": "example.com"}, "https://example.com"),
+        ({"cors_origins": "https://example.com/path"}, "scheme"),
+        ({"docs": "perhaps"}, "docs"),
+        ({"proxy_header": "X-Real-IP"}, "proxy_header"),
     ],
 )
 def test_what_is_unsafe_or_wrong_is_refused_by_name(settings, given, named):
@@ -69,6 +76,36 @@ def test_what_is_unsafe_or_wrong_is_refused_by_name(settings, given, named):
         settings(**given)
     assert named in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "taken"),
+    [
+        ("log_level", "WARNING", "warning"),
+        ("log_level", "Debug", "debug"),
+        ("environment", "Development", "development"),
+        ("proxy_header", "x-forwarded-for", "X-Forwarded-For"),
+        ("proxy_header", "FORWARDED", "Forwarded"),
+    ],
+)
+def test_a_choice_may_be_written_in_any_case(settings, name, given, taken):
+    assert getattr(settings(**{name: given}), name) == taken
+
+
+def test_a_listed_origin_is_written_as_browsers_send_it(settings):
+    read = settings(cors_origins="https://example.com/, HTTP://Example.com:80,*,https://a.b:8443")
+    assert read.cors_origins == ("https://example.com", "http://example.com", "*", "https://a.b:8443")
+
+
+def test_a_wrong_setting_is_said_in_plain_words(tmp_path):
+    for name, value, words in (
+        ("port", "eighty", "PORT: must be a whole number"),
+        ("docs", "perhaps", "DOCS: must be true or false"),
+        ("max_connections", "0", "MAX_CONNECTIONS: must be at least 1"),
+        ("log_level", "loud", "LOG_LEVEL: must be one of"),
+        ("shutdown_timeout", "0.01", "SHUTDOWN_TIMEOUT: must be at least 1.5"),
+    ):
+        assert words in refusal(run_app(cwd=tmp_path, **{name: value}))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
