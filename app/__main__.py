@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -58,11 +59,31 @@ def serve() -> None:
 
 
 @main.command()
-def migrate() -> None:
+@click.option("--to", metavar="REVISION", help="go to this revision, forwards or back")
+def migrate(to: str | None) -> None:
     """Bring the database's schema up to date."""
     from app.store import schema
 
-    schema.migrate(_settings().database_url.get_secret_value())
+    settings = _settings()
+    schema.migrate(settings.database_url.get_secret_value(), settings.database_schema, to)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(file: Path) -> None:
+    """Copy the SQLite database to FILE, which must not exist; the service may go on writing meanwhile."""
+    from app.store import backup as copies
+
+    click.echo(copies.back_up(_settings().database_url.get_secret_value(), file))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def restore(file: Path) -> None:
+    """Put FILE, a backup, in the SQLite database's place, with a new epoch; what was there is kept beside it."""
+    from app.store import backup as copies
+
+    click.echo(copies.restore(_settings().database_url.get_secret_value(), file))
 
 
 @main.command()
@@ -88,13 +109,15 @@ def new_epoch() -> None:
     """Give the log a new epoch: run this after restoring a backup of an SQLite file, so that no old cursor fits."""
     from app.store import schema
 
-    asyncio.run(schema.new_epoch(_settings().database_url.get_secret_value()))
+    settings = _settings()
+    asyncio.run(schema.new_epoch(settings.database_url.get_secret_value(), settings.database_schema))
 
 
 def _settings() -> "Settings":
     from pydantic import ValidationError
 
     from app.settings import Settings
+    from app.web.words import sentence
 
     try:
         return Settings()
@@ -102,7 +125,7 @@ def _settings() -> "Settings":
         lines = []
         for each in error.errors(include_url=False, include_input=False):
             name = ".".join(map(str, each["loc"])).upper()
-            reason = each.get("ctx", {}).get("error") or each["msg"]
+            reason = sentence(each)
             lines.append(f"{name}: {reason}" if name else str(reason))
         _refuse("\n  ".join(["these settings are wrong:", *lines]))
 

@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
+import structlog
 from quart import Quart
 
 from app.broker.consumer import JetStreamTail
@@ -29,7 +31,11 @@ from app.web.application import create_quart
 from app.web.feed.goodbye import say_goodbye
 from app.web.feed.liveness import Liveness
 from app.web.keys import Keys
+from app.web.ops.metrics import publish_metrics
 from app.web.services import Services, Workers
+
+_WRITES: Final = "writes"
+_logger = structlog.stdlib.get_logger(__name__)
 
 
 class Application:
@@ -46,6 +52,7 @@ class Application:
             parse_database_url(settings.database_url.get_secret_value()),
             pool_size=settings.database_pool_size,
             timeout=settings.database_timeout,
+            schema=settings.database_schema,
         )
         self.database = self.dialect.connect()
         self.store = SqlStore(self.database, self.dialect)
@@ -77,6 +84,7 @@ class Application:
         hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, tick=settings.flush_interval)
         log = SqlEventLog(self.database, self.dialect)
         outages = Outages(hub)
+        self.store.told = partial(_tell_of_writes, outages)
         relay = Relay(hub, log, outages, poll_seconds=settings.poll_interval)
         return Services(
             settings=settings,
@@ -89,7 +97,7 @@ class Application:
                 hub,
                 log,
                 outages,
-                nudge=relay.nudge,
+                look_soon=relay.look_soon,
                 replay_concurrency=settings.replay_concurrency,
                 retry_ms=settings.retry_ms,
             ),
@@ -122,15 +130,17 @@ class Application:
             interval=settings.prune_interval,
         )
         async with opened(self.database):
-            await services.relay.prime(settings.ring_events)
+            await services.relay.warm_up(settings.ring_events)
             runners = {"relay": services.relay.run, "liveness": services.liveness.run, "retention": retention.run}
+            if services.workers is not None:
+                runners["metrics"] = partial(publish_metrics, services, services.workers)
             async with services.background.running({**runners, **self._tails()}):
                 yield
 
     def _tails(self) -> dict[str, Runner]:
         """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""
         relay, hub, url = self.services.relay, self.services.hub, self.settings.relay_url
-        elected = self.dialect.elected_tail()
+        elected = self.dialect.elected_tail() if url else None
         if url and elected:
             broker = Broker(url.get_secret_value())
             publisher = Publisher(self.services.log, broker)
@@ -154,3 +164,12 @@ def create_app(settings: Settings | None = None) -> Quart:
 
     application.quart.while_serving(serving)
     return application.quart
+
+
+def _tell_of_writes(outages: Outages, reason: str | None) -> None:
+    """Say once that writes are refused and why, and once that they succeed again."""
+    if reason is None:
+        if outages.end(_WRITES, "writes succeed again"):
+            _logger.warning("writes_recovered")
+    elif outages.begin(_WRITES, reason):
+        _logger.error("writes_refused", reason=reason)

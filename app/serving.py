@@ -3,26 +3,27 @@
 import asyncio
 import multiprocessing
 import os
+import platform
 import secrets
 import sys
 from collections.abc import Callable
-from functools import partial
 from multiprocessing.connection import Connection
 
 import structlog
 from hypercorn.config import Sockets
 from pydantic import SecretStr
 
-from app import logs
+from app import __version__, logs
 from app.bootstrap import Application
 from app.core.errors import FluxoraError
-from app.server.group import Group
+from app.server.group import Group, Place
 from app.server.launcher import launch
 from app.server.resources import RESERVE, raise_open_files
 from app.server.sockets import StartError, addresses_of, configured_workers, open_sockets, port_of
 from app.server.supervisor import Supervisor
 from app.server.systemd import notify
 from app.settings import Settings, hash_key
+from app.store.tables import SCHEMA_REVISION
 from app.welcome import welcome
 
 _logger = structlog.stdlib.get_logger(__name__)
@@ -40,6 +41,14 @@ def serve(settings: Settings) -> bool:
     if count > 1 and settings.on_sqlite:
         message = f"{count} processes need PostgreSQL; on SQLite, set WEB_CONCURRENCY=1"
         raise StartError(message)
+    _logger.info(
+        "starting",
+        version=__version__,
+        database="sqlite" if settings.on_sqlite else "postgresql",
+        revision=SCHEMA_REVISION,
+        python=platform.python_version(),
+        settings=settings.differing,
+    )
     settings = _within_limits(settings)
     sockets, inherited = open_sockets(settings)
     places, port = addresses_of(sockets), port_of(sockets)
@@ -107,14 +116,14 @@ def _work(settings: Settings, listening: tuple[Sockets, bool], group: Group, pla
     """Be one of several processes: the sockets are everybody's, and the supervisor is told when this one serves."""
     logs.configure(settings.log_level, worker=place)
     parent = multiprocessing.parent_process()
-    count = partial(group.write, place, os.getpid())
+    own = Place(group, place, os.getpid())
 
     def announce() -> None:
-        count({})
+        own.report({})
         report.send(None)
 
     sockets, inherited = listening
-    application = Application(settings, count, group)
+    application = Application(settings, own.report, own)
     try:
         _run(application, sockets, announce, inherited=inherited, parent=parent.sentinel if parent else None)
     except (StartError, FluxoraError) as error:

@@ -3,11 +3,12 @@
 import hashlib
 import ipaddress
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.origin import normal_origin
 from app.store.address import parse_database_url
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
@@ -38,7 +39,10 @@ class Settings(BaseSettings):
     bind: str | None = Field(None, description="`unix:/path`: listen on a Unix socket instead of `HOST` and `PORT`")
     database_url: SecretStr = Field(
         SecretStr("sqlite:///fluxora.db"),
-        description="`postgres://`, `postgresql://` (with `sslmode`, `sslrootcert`) or `sqlite:///file`",
+        description="`postgres://`, `postgresql://` or `sqlite:///file`",
+    )
+    database_schema: str = Field(
+        "public", min_length=1, max_length=63, description="PostgreSQL schema of the tables; it must exist"
     )
     database_pool_size: int = Field(10, ge=2, le=500, description="PostgreSQL connections of a process")
     database_timeout: Seconds = Field(10, ge=0.1, description="seconds for connecting, and for one statement")
@@ -52,6 +56,11 @@ class Settings(BaseSettings):
         None, description="`nats://` or `tls://`, comma-separated: NATS JetStream carries events between processes"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    access_log: bool = Field(
+        default=False, description="`true`: a log line for every request, not for writes and failures alone"
+    )
+    docs: bool = Field(default=True, description="`false`: no `/docs`")
+    live_page: bool = Field(default=True, description="`false`: no live page at `/`")
     trusted_proxy_hops: int = Field(0, ge=0, le=10, description="proxies in front whose header is believed (Heroku: 1)")
     proxy_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
         "X-Forwarded-For", description="the one header in which those proxies name the client; others are ignored"
@@ -95,7 +104,7 @@ class Settings(BaseSettings):
         10, description="seconds that the feed may be behind the log; more turns `/health/ready` 503"
     )
     shutdown_timeout: Seconds = Field(
-        25, gt=1, description="seconds from SIGTERM to the end, at most (Heroku kills at 30)"
+        25, ge=1.5, description="seconds from SIGTERM to the end, at most (Heroku kills at 30)"
     )
 
     @field_validator("database_url")
@@ -112,6 +121,19 @@ class Settings(BaseSettings):
                 message = "is not a list of nats://[user:password@]host[:port] or tls://..."
                 raise ValueError(message)
         return value
+
+    @field_validator("environment", "log_level", "proxy_header", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any, info: ValidationInfo) -> Any:
+        choices = get_args(cls.model_fields[info.field_name or ""].annotation)
+        return next(
+            (each for each in choices if isinstance(value, str) and each.lower() == value.strip().lower()), value
+        )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(normal_origin, value))
 
     @field_validator("bind")
     @classmethod
@@ -170,6 +192,16 @@ class Settings(BaseSettings):
     def on_sqlite(self) -> bool:
         """Whether the database is a file of this machine."""
         return parse_database_url(self.database_url.get_secret_value()).drivername == "sqlite"
+
+    @property
+    def differing(self) -> dict[str, str]:
+        """The settings that are not at their default, by variable; secrets are not shown."""
+        changed = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {
+            name.upper(): "(secret)" if "SecretStr" in repr(value) else str(value)
+            for name, value in changed
+            if value != type(self).model_fields[name].default
+        }
 
     @property
     def key_hashes(self) -> frozenset[str]:

@@ -1,23 +1,40 @@
 """Runs migrations with the same async drivers as the service, on PostgreSQL and SQLite."""
 
 import asyncio
+from uuid import uuid4
 
 from alembic import context
-from sqlalchemy import Connection, pool
+from sqlalchemy import URL, Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.settings import Settings
 from app.store.address import parse_database_url
-from app.store.postgresql import tls_options
+from app.store.libpq import connect_arguments
 from app.store.tables import metadata
 
 _DRIVERS = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+
+_TIMEOUT = 30
+"""Seconds for connecting."""
+
+# Through a pooler a prepared statement may meet another session, or another one of its name.
+_NOTHING_PREPARED = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": lambda: f"fluxora_{uuid4().hex}",
+}
 
 
 def _migrate(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
+            schema = context.config.attributes.get("schema") or "public"
+            quoted = schema.replace('"', '""')
+            connection.exec_driver_sql(f'SET LOCAL search_path = "{quoted}"')
+            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+                connection.exec_driver_sql(f"SET LOCAL {name} = 0")
             # Two releases at once take turns.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1182561144)")
         context.run_migrations()
@@ -26,8 +43,11 @@ def _migrate(connection: Connection) -> None:
 async def _run() -> None:
     text = context.config.attributes.get("database_url") or Settings().database_url.get_secret_value()
     url = parse_database_url(text)
-    options = tls_options(url) if url.drivername == "postgresql" else {}
-    plain = url.set(drivername=_DRIVERS[url.drivername], query={})
+    if url.drivername == "postgresql":
+        options = {**connect_arguments(url, timeout=_TIMEOUT), **_NOTHING_PREPARED}
+        plain = URL.create(_DRIVERS["postgresql"])
+    else:
+        options, plain = {}, url.set(drivername=_DRIVERS["sqlite"])
     engine = create_async_engine(plain, poolclass=pool.NullPool, connect_args=options)
     async with engine.connect() as connection:
         await connection.run_sync(_migrate)

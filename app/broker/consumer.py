@@ -47,7 +47,7 @@ class JetStreamTail:
                 deliver_policy=DeliverPolicy.NEW,
             )
             # After subscribing: whatever was published before is read from the log now, whatever comes after is heard.
-            follower.nudge()
+            follower.look_soon()
             _logger.info("tail_consumes", epoch=epoch)
             while not lost.is_set() and self._epoch() == epoch:
                 with suppress(TimeoutError):

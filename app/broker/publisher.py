@@ -33,39 +33,39 @@ class Publisher:
     """
 
     def __init__(self, log: EventLog, broker: Broker) -> None:
-        """Nothing is connected before the first nudge, which only the elected one gets."""
+        """Nothing is connected before the first look_soon, which only the elected one gets."""
         self._log = log
         self._broker = broker
-        self._nudged = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._end: Cursor | None = None
         self._last = 0
 
-    def nudge(self) -> None:
+    def look_soon(self) -> None:
         """Look at the log now."""
-        self._nudged.set()
+        self._wanted.set()
 
     def offer(self, _: Appended) -> None:
         """Look at the log now: it has these too."""
-        self._nudged.set()
+        self._wanted.set()
 
     async def run(self) -> None:
-        """Publish at each nudge, until cancelled."""
+        """Publish at each look_soon, until cancelled."""
         await self._broker.again_and_again("publisher", self._publish)
 
     async def _publish(self) -> None:
-        await self._nudged.wait()
+        await self._wanted.wait()
         async with self._broker.connected() as (stream, lost):
             self._end = None
             while not lost.is_set():
-                await self._nudged.wait()
-                self._nudged.clear()
+                await self._wanted.wait()
+                self._wanted.clear()
                 try:
                     await self.forward(stream)
                 except Unavailable:
-                    # The relay tells about the database, and the next nudge comes with the next connection to it.
+                    # The relay tells about the database, and the next look_soon comes with the next connection to it.
                     self._end = None
                 except BaseException:
-                    self._nudged.set()
+                    self._wanted.set()
                     raise
 
     async def forward(self, stream: JetStreamContext) -> None:
@@ -97,7 +97,7 @@ class Publisher:
                 raise
             _logger.info("broker_refused", after=str(piece.after))
             self._end = None
-            self._nudged.set()
+            self._wanted.set()
             return False
         self._end, self._last = Cursor(piece.after.epoch, piece.events[-1].seq), done.seq
         return True

@@ -69,7 +69,7 @@ class EventLog(Protocol):
 class Follower(Protocol):
     """What a tail tells of commits; the relay is one. Both methods return at once and never raise."""
 
-    def nudge(self) -> None:
+    def look_soon(self) -> None:
         """Look at the log now: something may have been committed."""
 
     def offer(self, appended: Appended) -> None:
@@ -83,11 +83,11 @@ class Tail(Protocol):
     """Tells of other processes' commits sooner than looking at the log every now and then would.
 
     It need not be reliable: what it does not tell is found by the next look, so it decides on latency, never on events.
-    One that only knows *that* something happened nudges; one that carries the events offers them, in the log's order.
+    One that only knows *that* something happened asks for a look; one that carries the events offers them, in order.
     """
 
     async def run(self, follower: Follower) -> None:
-        """Tell the follower, until cancelled; mend whatever breaks, and nudge after each mending."""
+        """Tell the follower, until cancelled; mend whatever breaks, and look_soon after each mending."""
 
 
 class UnitOfWork(Protocol):

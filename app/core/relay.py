@@ -22,10 +22,10 @@ DATABASE: Final = "database"
 _PAGE: Final = 1000
 _RETRY_SECONDS: Final = 1.0
 
-_PATIENCE: Final = 0.1
+_OFFER_SECONDS: Final = 0.1
 """Seconds that a look at the log gives a tail that carries events, before it reads what the tail is about to bring."""
 
-_TRUST: Final = 5.0
+_OFFERING_SECONDS: Final = 5.0
 """Seconds since a tail brought something in which it is taken to carry events."""
 
 _logger = structlog.stdlib.get_logger(__name__)
@@ -43,7 +43,7 @@ class Relay:
     """Publishes what is committed, in commit order, none left out.
 
     There are two ways. What is committed here, or brought by a tail, says which position it follows, and is published
-    at once if the hub is there. In every other case somebody nudges, and the relay reads the log from the hub's head.
+    at once if the hub is there. In every other case somebody asks for a look, and it reads the log from the hub's head.
     Both ways check the hub's position in the same breath as they publish, so neither can overtake the other.
     """
 
@@ -53,12 +53,12 @@ class Relay:
         self._log = log
         self._outages = outages
         self._poll_seconds = poll_seconds
-        self._turn = asyncio.Lock()
-        self._nudged = asyncio.Event()
-        self._nudged_at: float | None = None
+        self._appending = asyncio.Lock()
+        self._wanted = asyncio.Event()
+        self._wanted_at: float | None = None
         self._looking_since: float | None = None
-        self._brought = asyncio.Event()
-        self._trusted_until = 0.0
+        self._offered = asyncio.Event()
+        self._offering_until = 0.0
         self._committed = hub.cursor
         self.latency_ms: float | None = None
         self.published: Counter[str] = Counter()
@@ -75,10 +75,10 @@ class Relay:
         """How far the hub is behind. Costs nothing: it is what the looks at the log found, and how long they take."""
         committed = self.committed
         events = committed.seq - self._hub.head if committed.epoch == self._hub.epoch else 0
-        since = self._nudged_at if self._looking_since is None else self._looking_since
+        since = self._wanted_at if self._looking_since is None else self._looking_since
         return Lag(events, 0.0 if since is None else _now() - since)
 
-    async def prime(self, recent: int) -> None:
+    async def warm_up(self, recent: int) -> None:
         """Start the hub at the log's head, with the newest `recent` events in its ring."""
         position = await self._log.position()
         self._hub.rebase(position)
@@ -97,44 +97,44 @@ class Relay:
         self._hub.rebase(position, events)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def append_lock(self) -> AsyncIterator[None]:
         """Hold over append, commit and hand-over: the database's own lock alone does not order the publications."""
-        async with self._turn:
+        async with self._appending:
             try:
                 yield
             except BaseException:
                 # It may be committed all the same.
-                self.nudge()
+                self.look_soon()
                 raise
 
-    def hand_over(self, appended: Appended) -> None:
+    def publish_committed(self, appended: Appended) -> None:
         """Publish what was just committed here; the caller holds the turn. It waits for nothing."""
         if appended.after == self._hub.cursor:
             self._publish("commit", appended.events)
         else:
             self._committed = Cursor(appended.after.epoch, appended.events[-1].seq)
-            self.nudge()
+            self.look_soon()
 
     def offer(self, appended: Appended) -> None:
         """Take what a tail brings: pass over what the hub has, publish what follows, and look where there is a gap."""
         hub, after = self._hub, appended.after
         if after.epoch != hub.epoch or after.seq > hub.head:
-            self._trusted_until = 0.0
-            self.nudge()
+            self._offering_until = 0.0
+            self.look_soon()
             return
-        self._trusted_until = _now() + _TRUST
-        self._brought.set()
+        self._offering_until = _now() + _OFFERING_SECONDS
+        self._offered.set()
         self._publish("tail", [event for event in appended.events if event.seq > hub.head])
 
     def _publish(self, way: str, events: Sequence[Event]) -> None:
         self.published[way] += len(events)
         self._hub.publish(events)
 
-    def nudge(self) -> None:
-        """Look at the log now; many nudges before the look are one."""
-        if not self._nudged.is_set():
-            self._nudged_at = _now()
-            self._nudged.set()
+    def look_soon(self) -> None:
+        """Look at the log now; many wishes before the look are one."""
+        if not self._wanted.is_set():
+            self._wanted_at = _now()
+            self._wanted.set()
 
     async def run(self) -> None:
         """Look at the log again and again; tell when it cannot be reached, and when it can again."""
@@ -144,15 +144,15 @@ class Relay:
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
-                    await self._nudged.wait()
+                    await self._wanted.wait()
 
     async def _look(self) -> bool:
         """Look once; tells whether the log could be read."""
         if self._looking_since is None:
-            self._looking_since = _now() if self._nudged_at is None else self._nudged_at
-        # Before reading: what is committed after the read began nudges again.
-        self._nudged.clear()
-        self._nudged_at = None
+            self._looking_since = _now() if self._wanted_at is None else self._wanted_at
+        # Before reading: what is committed after the read began asks again.
+        self._wanted.clear()
+        self._wanted_at = None
         try:
             level = await self._synchronise()
         except Unavailable as error:
@@ -198,12 +198,12 @@ class Relay:
 
     async def _wait_for_tail(self, head: int) -> None:
         """Let a tail that carries events bring those up to `head`, so that not every process reads each of them."""
-        deadline = min(_now() + _PATIENCE, self._trusted_until)
+        deadline = min(_now() + _OFFER_SECONDS, self._offering_until)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 while self._hub.head < head and _now() < deadline:
-                    self._brought.clear()
-                    await self._brought.wait()
+                    self._offered.clear()
+                    await self._offered.wait()
 
 
 def _now() -> float:

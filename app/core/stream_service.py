@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from app.core.chain import ChainEvent, Outcome, changed
-from app.core.clock import Clock, timestamp, utc_now
+from app.core.clock import Clock, utc_now
 from app.core.encoding import encode
 from app.core.errors import (
     Conflict,
@@ -22,6 +22,7 @@ from app.core.errors import (
     WriteCollision,
 )
 from app.core.event import Draft, Event, EventName
+from app.core.ingestion import CHANGING, Ingested, Ingestion, draft_of
 from app.core.ports import ChainKey, IdempotencyKey, Store, UnitOfWork
 from app.core.precondition import Precondition
 from app.core.relay import Relay
@@ -40,17 +41,6 @@ class Created:
     body: bytes
     stream_id: str
     replayed: bool
-
-
-@dataclass(slots=True)
-class Ingested:
-    """What became of one chain event. `event_id` is set when it changed something, `error` when it could not."""
-
-    key: ChainKey
-    stream_id: str
-    action: str
-    event_id: str | None = None
-    error: FluxoraError | None = None
 
 
 class StreamService:
@@ -140,7 +130,7 @@ class StreamService:
             if outcome is None:
                 return stream, ()
             await unit.update([outcome.stream])
-            return outcome.stream, [_draft(outcome, now)]
+            return outcome.stream, [draft_of(outcome, now)]
 
         result, _ = await self._write(work)
         return result
@@ -148,8 +138,8 @@ class StreamService:
     async def ingest(self, events: Sequence[ChainEvent]) -> list[Ingested]:
         """Take a batch of chain events in one transaction, and say of each what became of it."""
 
-        async def work(unit: UnitOfWork) -> tuple[_Batch, Sequence[Draft]]:
-            batch = _Batch(await unit.seen({event.key for event in events}), self.now())
+        async def work(unit: UnitOfWork) -> tuple[Ingestion, Sequence[Draft]]:
+            batch = Ingestion(await unit.seen({event.key for event in events}), self.now())
             batch.streams = await unit.lock({event.target for event in events if event.key not in batch.seen})
             existing = set(batch.streams)
             for event in events:
@@ -160,7 +150,7 @@ class StreamService:
             return batch, batch.drafts
 
         batch, committed = await self._write(work)
-        for result, event in zip((r for r in batch.results if r.action in _CHANGING), committed, strict=True):
+        for result, event in zip((r for r in batch.results if r.action in CHANGING), committed, strict=True):
             result.event_id = event.id
         return batch.results
 
@@ -207,55 +197,16 @@ class StreamService:
             if not drafts:
                 await unit.commit()
                 return result, ()
-            async with self._relay.turn():
+            async with self._relay.append_lock():
                 appended = await unit.append(drafts)
                 await unit.commit()
-                self._relay.hand_over(appended)
+                self._relay.publish_committed(appended)
             return result, appended.events
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) and not isinstance(error, FluxoraError):
         _logger.error("write_failed", exc_info=error)
-
-
-_CHANGING: Final = frozenset({"created", "updated", "cancelled"})
-
-
-class _Batch:
-    """A batch of chain events on its way through the streams it touches."""
-
-    def __init__(self, seen: set[ChainKey], now: datetime) -> None:
-        self.seen = seen
-        self.now = now
-        self.streams: dict[str, Stream] = {}
-        self.touched: dict[str, None] = {}
-        self.taken: list[ChainKey] = []
-        self.drafts: list[Draft] = []
-        self.results: list[Ingested] = []
-
-    def take(self, event: ChainEvent) -> None:
-        """Apply one event after those before it; one that can't be applied leaves no trace."""
-        result = Ingested(event.key, event.target, "ignored")
-        self.results.append(result)
-        if event.key in self.seen:
-            return
-        try:
-            outcome = event.apply(self.streams.get(event.target), self.now)
-        except (Conflict, NotFound) as error:
-            result.action, result.error = "rejected", error
-            return
-        self.seen.add(event.key)
-        self.taken.append(event.key)
-        if outcome is not None:
-            result.action = outcome.name.removeprefix("stream.")
-            self.streams[event.target] = outcome.stream
-            self.touched[event.target] = None
-            self.drafts.append(_draft(outcome, self.now))
-
-
-def _draft(outcome: Outcome, now: datetime) -> Draft:
-    return Draft(outcome.name, outcome.stream, outcome.changed, timestamp(now))
 
 
 def _check(expected: Precondition | None, version: int) -> None:

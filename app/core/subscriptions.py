@@ -34,17 +34,17 @@ class Feed:
         log: EventLog,
         outages: Outages,
         *,
-        nudge: Callable[[], None],
+        look_soon: Callable[[], None],
         replay_concurrency: int,
         retry_ms: int = 1000,
     ) -> None:
-        """`nudge`: the relay's. `replay_concurrency` caps how many replays read the database at once in a storm.
+        """`look_soon`: the relay's. `replay_concurrency` caps how many replays read the database at once in a storm.
 
         `retry_ms`: clients are told to come back after 1 to 3 of it, in milliseconds.
         """
         self._hub = hub
         self._retry_ms = retry_ms
-        self._history = History(hub, log, look=nudge, concurrency=replay_concurrency)
+        self._history = History(hub, log, look=look_soon, concurrency=replay_concurrency)
         self._outages = outages
         self._open: set[Subscription] = set()
         self.closed = asyncio.Event()

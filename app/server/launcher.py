@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import select
-import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Protocol
@@ -15,13 +13,13 @@ from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
 
 from app.server.connection import Connection
+from app.server.doors import Doors, wait
 from app.server.install import install
-from app.server.resources import Complaints, Listener
+from app.server.resources import Complaints
 from app.server.signals import Stop
 from app.server.sockets import Limits, read_config
 
 _STRAGGLER_SECONDS: Final = 0.5
-_POLL_SECONDS: Final = 0.02
 
 _ACCEPTS: Final = 1
 """Connections that are accepted in one turn of the loop, though more may wait: the rest of a reconnect storm stays in
@@ -56,8 +54,7 @@ async def launch(
     on, those of `inherited` sockets are left to whoever serves next. Afterwards the signals are ignored: a platform may
     send them to every process, and a supervisor sends them too.
     """
-    config = read_config(settings)
-    connections = install(settings)
+    config, connections = read_config(settings), install(settings)
     queue, config.backlog = config.backlog, _ACCEPTS
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -65,43 +62,22 @@ async def launch(
     loop.set_exception_handler(Complaints())
     if parent is not None:
         loop.add_reader(parent, stop.request)
-
-    def may_accept() -> bool:
-        return not (crowded() or (inherited and asked.is_set()))
-
-    sockets.secure_sockets[:] = [Listener.of(each, may_accept) for each in sockets.secure_sockets]
-    sockets.insecure_sockets[:] = [Listener.of(each, may_accept) for each in sockets.insecure_sockets]
+    doors = Doors(sockets, may_accept=lambda: not (crowded() or (inherited and asked.is_set())))
 
     async def until_drained() -> None:
-        for each in sockets.secure_sockets + sockets.insecure_sockets:
-            each.listen(queue)
+        doors.open(queue)
         _calm_collector()
         announce()
         await asked.wait()
         if parent is not None:
             loop.remove_reader(parent)
         _logger.info("shutdown_started", connections=len(connections))
-        hang_up = partial(_hang_up, sockets, shared=inherited or parent is not None)
+        hang_up = partial(doors.close, shared=inherited or parent is not None)
         await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
 
     with stop.heeded():
         await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
     _logger.info("shutdown_finished")
-
-
-async def _hang_up(sockets: Sockets, *, shared: bool) -> None:
-    """Listen no more: to a client, a refused connection is a reason to come back, and an answer of 502 may be none.
-
-    First who waits in the kernel's queue is taken, for at its end it would be reset. A socket that other processes have
-    too is only left to them.
-    """
-    listening = sockets.secure_sockets + sockets.insecure_sockets
-    await _wait(lambda: not select.select(listening, [], [], 0)[0], _STRAGGLER_SECONDS)
-    loop = asyncio.get_running_loop()
-    for each in listening:
-        loop.remove_reader(each)
-        if not shared:
-            each.shutdown(socket.SHUT_RDWR)
 
 
 async def _drain(drain: Callable[[float], Awaitable[None]], connections: set[Connection], seconds: float) -> None:
@@ -118,7 +94,7 @@ async def _drain(drain: Callable[[float], Awaitable[None]], connections: set[Con
         _logger.warning("drain_timed_out", connections=len(connections))
     except Exception:
         _logger.exception("drain_failed")
-    await _wait(lambda: not any(connection.buffered for connection in connections), _STRAGGLER_SECONDS)
+    await wait(lambda: not any(connection.buffered for connection in connections), _STRAGGLER_SECONDS)
     for connection in list(connections):
         if connection.buffered:
             connection.abort()
@@ -128,13 +104,6 @@ async def _drain(drain: Callable[[float], Awaitable[None]], connections: set[Con
 def _abort_all(connections: set[Connection]) -> None:
     for connection in list(connections):
         connection.abort()
-
-
-async def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while not condition() and loop.time() < deadline:  # noqa: ASYNC110 - the transports tell nobody
-        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _calm_collector() -> None:

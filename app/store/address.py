@@ -4,7 +4,8 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from app.store.dialect import Dialect
-from app.store.postgresql import PostgreSQL, tls_options
+from app.store.libpq import connect_arguments
+from app.store.postgresql import PostgreSQL
 from app.store.sqlite import SQLite
 
 
@@ -23,13 +24,16 @@ def parse_database_url(text: str) -> URL:
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
         message = "must name a file, as in sqlite:///fluxora.db: each connection would get a memory of its own"
         raise ValueError(message)
+    if backend == "sqlite" and url.query:
+        message = f"has the parameter {min(url.query)}, and a file has none"
+        raise ValueError(message)
     if backend == "postgresql":
-        tls_options(url)
+        connect_arguments(url, timeout=1)
     return url.set(drivername=backend)
 
 
-def dialect_for(url: URL, *, pool_size: int, timeout: float) -> Dialect:
-    """Return the dialect a URL asks for."""
+def dialect_for(url: URL, *, pool_size: int, timeout: float, schema: str = "public") -> Dialect:
+    """Return the dialect a URL asks for. `schema` is PostgreSQL's alone."""
     if url.drivername == "sqlite":
         return SQLite(url, timeout=timeout)
-    return PostgreSQL(url, pool_size=pool_size, timeout=timeout)
+    return PostgreSQL(url, pool_size=pool_size, timeout=timeout, schema=schema)

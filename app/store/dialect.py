@@ -22,6 +22,10 @@ Row = Mapping[str, Any]
 """A row to insert: a value for each column by name."""
 
 
+class Unfit(Exception):
+    """The database answers, but somebody must mend it before writes succeed; the message says what."""
+
+
 class Transaction(Protocol):
     """A transaction that is open."""
 
@@ -39,6 +43,14 @@ class Dialect(Protocol):
     @property
     def concurrent_writers(self) -> int:
         """How many units of work may be open at once."""
+
+    @property
+    def concurrent_readers(self) -> int:
+        """How many reads may run at once, beside the writers."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a statement may take, and a place in the queue of readers."""
 
     def connect(self) -> Database:
         """Return a database that is not connected yet."""
@@ -61,14 +73,20 @@ class Dialect(Protocol):
     async def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows, at least one, that all have the same columns."""
 
-    async def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[int]:
-        """Insert rows into a table that numbers them itself; return their ids, ascending, in the order of `rows`."""
+    async def append(self, connection: Connection, table: Table, rows: Sequence[Row], *, after: int) -> Sequence[int]:
+        """Insert rows into a table that numbers them itself; return their ids, ascending, in the order of `rows`.
+
+        Raises Unfit when its numbers are not above `after`: a table that was restored without its sequence.
+        """
 
     async def lock_log(self, connection: Connection) -> None:
         """Let no other transaction append until this one ends; a statement of its own, before ids are drawn.
 
         Its commit tells the tails of other processes.
         """
+
+    async def settle(self, connection: Connection) -> None:
+        """Move what was committed to where it stays, so that no writer has to; holds none up."""
 
     async def history(self, connection: Connection) -> str:
         """Return what, beside the token, tells this history of the log from another one."""
@@ -107,6 +125,8 @@ _UNREACHABLE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,
+    # What BEGIN READ WRITE says on a standby.
+    asyncpg.FeatureNotSupportedError,
     asyncpg.UndefinedTableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InterfaceError,
@@ -117,13 +137,47 @@ _UNREACHABLE = (
 )
 
 
+_REFUSED = (
+    (asyncpg.InsufficientPrivilegeError, "the database's user lacks a right"),
+    (asyncpg.DiskFullError, "the database's disk is full"),
+    (asyncpg.DataCorruptedError, "the database is damaged"),
+    (asyncpg.IndexCorruptedError, "the database is damaged"),
+)
+
+
+_FAILURES: tuple[type[Exception], ...] = (Unfit, *_UNREACHABLE, *(kind for kind, _ in _REFUSED), sqlite3.DatabaseError)
+
+
+def behind(head: int) -> Unfit:
+    """Return what is wrong when new events would get numbers that the log has used."""
+    message = (
+        f"the log's sequence is behind the log, which has events up to {head}: restore the sequence with the table"
+    )
+    return Unfit(message)
+
+
+def _unfit(error: Exception) -> Unfit | None:
+    if isinstance(error, Unfit):
+        return error
+    for kind, meaning in _REFUSED:
+        if isinstance(error, kind):
+            return Unfit(f"{meaning}: {error}")
+    if isinstance(error, sqlite3.OperationalError):
+        words = ("readonly", "disk is full", "disk I/O", "malformed")
+        return Unfit(f"the database file cannot be used: {error}") if any(w in str(error) for w in words) else None
+    return Unfit(f"the database file is damaged: {error}") if isinstance(error, sqlite3.DatabaseError) else None
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the drivers' failures into the core's: Unavailable, or WriteCollision."""
+    """Turn failures into the core's: WriteCollision, or Unavailable, whose cause is Unfit if somebody must act."""
     try:
         yield
     except _COLLISIONS as error:
         message = "other writers were faster, again and again; try it once more"
         raise WriteCollision(message) from error
-    except _UNREACHABLE as error:
+    except _FAILURES as error:
+        unfit = _unfit(error)
+        if unfit is not None:
+            raise Unavailable(str(unfit)) from unfit
         raise Unavailable(UNREACHABLE) from error

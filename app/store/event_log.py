@@ -1,20 +1,19 @@
 """The log, read and pruned."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 
-from app.core.clock import timestamp
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable
 from app.core.event import Event
 from app.core.filter import EventFilter
 from app.core.ports import Position
-from app.store.dialect import UNREACHABLE, Dialect, borrowed, epoch_of, translated
+from app.store.dialect import UNREACHABLE, Dialect, epoch_of
+from app.store.readers import readers_of
 from app.store.tables import log_state, stream_events
 
 _COLUMNS: Final = (
@@ -32,14 +31,12 @@ class SqlEventLog:
 
     def __init__(self, database: Database, dialect: Dialect) -> None:
         """`database` is connected by whoever owns it."""
-        self._database = database
         self._dialect = dialect
+        self._readers = readers_of(database, dialect)
 
     async def position(self) -> Position:
         """Return epoch, head and floor as committed now."""
-        with translated():
-            async with borrowed(self._database) as connection:
-                return await position_of(connection, self._dialect)
+        return await self._readers.run(lambda connection: position_of(connection, self._dialect))
 
     async def read(self, after: Cursor, upto: int, wanted: EventFilter, limit: int) -> list[Event]:
         """Return at most `limit` wanted events with `after < seq <= upto`, in order. Raises CursorExpired."""
@@ -49,11 +46,13 @@ class SqlEventLog:
             .order_by(stream_events.c.id)
             .limit(limit)
         )
-        with translated():
-            async with borrowed(self._database) as connection:
-                rows = await connection.fetch_all(query)
-                # After the rows: a floor that is still below was below when they were read, so none was missing.
-                floor = await connection.fetch_val(select(log_state.c.floor))
+
+        async def rows_and_floor(connection: Connection) -> tuple[list[Any], int | None]:
+            rows = await connection.fetch_all(query)
+            # After the rows: a floor that is still below was below when they were read, so none was missing.
+            return list(rows), await connection.fetch_val(select(log_state.c.floor))
+
+        rows, floor = await self._readers.run(rows_and_floor)
         if floor is None:
             raise Unavailable(UNREACHABLE)
         if floor > after.seq:
@@ -93,26 +92,12 @@ def _conditions(wanted: EventFilter, dialect: Dialect) -> Sequence[ColumnElement
     return conditions
 
 
-async def prune_step(connection: Connection, *, before: datetime, keep: int, limit: int) -> int:
-    """Delete at most `limit` of the oldest events that are older than `before` and not among the newest `keep`.
-
-    Only a prefix of the log goes, and never its newest event, whose id is the log's head. Returns how many went.
-    """
-    newest_kept = select(stream_events.c.id).order_by(stream_events.c.id.desc()).offset(max(keep, 1) - 1).limit(1)
-    boundary = (await connection.fetch_one(newest_kept) or {"id": 0})["id"]
-    oldest = (
-        select(stream_events.c.id, stream_events.c.created_at)
-        .where(stream_events.c.id < boundary)
-        .order_by(stream_events.c.id)
-        .limit(limit)
-    )
-    cutoff = timestamp(before)
-    floor = count = 0
-    for row in await connection.fetch_all(oldest):
-        if row["created_at"] >= cutoff:
-            break
-        floor, count = row["id"], count + 1
-    if count:
-        await connection.execute(delete(stream_events).where(stream_events.c.id <= floor))
-        await connection.execute(update(log_state).where(log_state.c.floor < floor).values(floor=floor))
-    return count
+async def prune(connection: Connection, *, upto: int, token: str) -> bool:
+    """Delete the log up to an id, unless it is another log by now: tells whether it is the one with this token."""
+    # Another process may have pruned further meanwhile.
+    floor = case((log_state.c.floor < upto, upto), else_=log_state.c.floor)
+    moved = update(log_state).where(log_state.c.token == token).values(floor=floor).returning(log_state.c.id)
+    if await connection.fetch_one(moved) is None:
+        return False
+    await connection.execute(delete(stream_events).where(stream_events.c.id <= upto))
+    return True

@@ -26,7 +26,7 @@ class NotifyTail:
 
     It has a connection of its own, because LISTEN belongs to a session. A connection that says nothing is asked every
     second, so that one that was cut without a word is found out within seconds; all that was missed meanwhile is one
-    nudge away.
+    look_soon away.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[_Connection]], *, channel: str, own: str) -> None:
@@ -53,14 +53,14 @@ class NotifyTail:
 
         def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
             if payload != self._own:
-                follower.nudge()
+                follower.look_soon()
 
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await self._admitted(connection, lost)
             await connection.add_listener(self._channel, heard)
             # After LISTEN: whatever was committed before is read now, whatever comes after is heard.
-            follower.nudge()
+            follower.look_soon()
             _logger.info("tail_listens")
             self._backoff.reset()
             while True:
@@ -99,7 +99,7 @@ class ElectedTail(NotifyTail):
     async def _ping(self, connection: _Connection, follower: Follower) -> None:
         await super()._ping(connection, follower)
         # Through a pooler nothing may be heard.
-        follower.nudge()
+        follower.look_soon()
 
 
 async def _pause(lost: asyncio.Event) -> None:

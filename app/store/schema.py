@@ -10,10 +10,11 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from asyncpg import InterfaceError, PostgresError, UndefinedTableError
 from databases import Database
-from sqlalchemy import column, select, table, update
+from sqlalchemy import Column, MetaData, Table, Text, select, update
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import FluxoraError, Unavailable
@@ -25,21 +26,28 @@ _DISCONNECT_SECONDS: Final = 2.0
 _NO_SCHEMA: Final = ("no such table", "unable to open database file")
 """How SQLite says that the file, or the table in it, is not there."""
 
-_version = table("alembic_version", column("version_num"))
+_version = Table("alembic_version", MetaData(), Column("version_num", Text))
+
+_compatible = Table("schema_compatible", MetaData(), Column("revision", Text))
+"""Older revisions that the schema still serves: a migration that only expands it keeps them, one that contracts it
+takes them out. So the version before runs on the new schema, and a release is rolled back without a migration."""
 
 
 class UnknownSchema(FluxoraError):
     """The database has another schema than this code."""
 
 
-def migrate(database_url: str) -> None:
-    """Bring the database's schema up to date. Raises FluxoraError."""
+def migrate(database_url: str, schema: str = "public", to: str | None = None) -> None:
+    """Bring the database's schema up to date, or to the revision `to`, forwards or back. Raises FluxoraError."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["database_url"] = database_url
+    config.attributes.update(database_url=database_url, schema=schema)
     try:
         with _explained():
-            command.upgrade(config, "head")
+            if to is None or _is_ahead(config, to, asyncio.run(_current(database_url, schema))):
+                command.upgrade(config, to or "head")
+            else:
+                command.downgrade(config, to)
     except CommandError as error:
         message = f"the database has a schema that this version does not know: {error}"
         raise UnknownSchema(message) from error
@@ -61,22 +69,58 @@ async def opened(database: Database) -> AsyncIterator[None]:
 
 
 async def check_schema(database: Database) -> None:
-    """Raise UnknownSchema unless the database is at the revision this code is written for."""
+    """Raise UnknownSchema unless the database is at this code's revision, or at one that says that it serves it."""
     with _explained():
         found = await _revision(database)
-    if found != SCHEMA_REVISION:
+        fits = found == SCHEMA_REVISION or (found is not None and await _serves(database, SCHEMA_REVISION))
+    if not fits:
         state = "has no schema" if found is None else f"has the schema {found}"
         message = f"the database {state}, and this version needs {SCHEMA_REVISION}: run `python -m app migrate`"
         raise UnknownSchema(message)
 
 
-async def new_epoch(database_url: str) -> None:
+async def new_epoch(database_url: str, schema: str = "public") -> None:
     """Replace the token that the epoch is made of."""
-    dialect = dialect_for(parse_database_url(database_url), pool_size=2, timeout=10)
+    dialect = dialect_for(parse_database_url(database_url), pool_size=2, timeout=10, schema=schema)
     database = dialect.connect()
     async with opened(database):
         with _explained():
             await database.execute(update(log_state).values(token=secrets.token_hex(8)))
+
+
+def _is_ahead(config: Config, to: str, found: str | None) -> bool:
+    """Tell whether the revision `to` is where the database goes forwards to. Raises UnknownSchema."""
+    known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    if to not in known:
+        message = f"there is no revision {to}; this version knows {', '.join(known)}"
+        raise UnknownSchema(message)
+    if found is not None and found not in known:
+        message = f"the database has the schema {found}; only a version that knows it can go back from there"
+        raise UnknownSchema(message)
+    return found is None or known.index(found) <= known.index(to)
+
+
+async def _current(database_url: str, schema: str) -> str | None:
+    """Return the revision that a database is at; None without a schema."""
+    database = dialect_for(parse_database_url(database_url), pool_size=2, timeout=10, schema=schema).connect()
+    await database.connect()
+    try:
+        return await _revision(database)
+    finally:
+        await database.disconnect()
+
+
+async def _serves(database: Database, revision: str) -> bool:
+    """Tell whether the schema says that it serves code of an older revision."""
+    query = select(_compatible.c.revision).where(_compatible.c.revision == revision)
+    try:
+        return await database.fetch_val(query) is not None
+    except UndefinedTableError:
+        return False
+    except sqlite3.OperationalError as error:
+        if str(error).startswith(_NO_SCHEMA):
+            return False
+        raise
 
 
 async def _revision(database: Database) -> str | None:

@@ -1,87 +1,21 @@
 """SQLite, through aiosqlite: the embedded default."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Any
 
 import aiosqlite
 import orjson
 from databases import Database
-from databases.backends.sqlite import SQLiteBackend
 from databases.core import Connection
-from sqlalchemy import URL, Column, FromClause, Table, Text, bindparam, func, insert, select
+from sqlalchemy import URL, Column, FromClause, Table, Text, bindparam, func, insert, select, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.store.dialect import Row
-
-_IDLE_CONNECTIONS: Final = 4
-_PRAGMAS: Final = (
-    "PRAGMA journal_mode=WAL",
-    # NORMAL can lose the last commits with the machine, and would then give their ids away again.
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-)
-
-
-class _Pool:
-    """Keeps connections open: opening one means a thread, a file and its pragmas."""
-
-    _memref = None  # `databases` clears it when it disconnects
-
-    def __init__(self, path: str, timeout: float) -> None:
-        # Only the migration makes the file: one that a wrong path names would be another, empty database.
-        self._uri = f"file:{quote(path)}?mode=rw"
-        self._timeout = timeout
-        self._idle: list[aiosqlite.Connection] = []
-
-    async def acquire(self) -> aiosqlite.Connection:
-        if self._idle:
-            return self._idle.pop()
-        connection = aiosqlite.connect(self._uri, uri=True, isolation_level=None, timeout=self._timeout)
-        try:
-            await connection
-            for pragma in _PRAGMAS:
-                await connection.execute(pragma)
-        except BaseException as error:
-            # Its thread would wait for work for ever, and the process for its thread.
-            connection.stop()
-            if isinstance(error, Exception):
-                # The thread's last word goes to the event loop, which ends soon when the service cannot start.
-                await asyncio.to_thread(connection._thread.join)
-            raise
-        return connection
-
-    async def release(self, connection: aiosqlite.Connection) -> None:
-        if len(self._idle) < _IDLE_CONNECTIONS and not connection.in_transaction:
-            self._idle.append(connection)
-        else:
-            await connection.close()
-
-    async def close(self) -> None:
-        while self._idle:
-            await self._idle.pop().close()
-
-
-class PooledBackend(SQLiteBackend):
-    """`databases`' backend with a pool that keeps its connections."""
-
-    def __init__(self, database_url: Any, *, path: str, timeout: float) -> None:
-        """`path`: of the file."""
-        super().__init__(database_url)
-        self._pool = _Pool(path, timeout)  # type: ignore[assignment]
-
-    async def disconnect(self) -> None:
-        """Close what is open."""
-        await self._pool.close()  # type: ignore[attr-defined]
-
-
-class _Database(Database):
-    SUPPORTED_BACKENDS = {"sqlite": f"{__name__}:PooledBackend"}  # noqa: RUF012 - as the base class has it
+from app.store.dialect import Row, behind
+from app.store.sqlite_pool import READERS, PooledDatabase
 
 
 class _Transaction:
@@ -97,15 +31,16 @@ class SQLite:
 
     name = "sqlite"
     concurrent_writers = 1
+    concurrent_readers = READERS
 
     def __init__(self, url: URL, *, timeout: float) -> None:
         """`timeout`: seconds to wait for another process that writes to the file."""
         self._path = str(Path(url.database or "").absolute())
-        self._timeout = timeout
+        self.timeout = timeout
 
     def connect(self) -> Database:
         """Return a database on the file."""
-        return _Database("sqlite:///", path=self._path, timeout=self._timeout)
+        return PooledDatabase("sqlite:///", path=self._path, timeout=self.timeout)
 
     def tail(self) -> None:
         """Return nothing: a file tells nobody that it was written to."""
@@ -139,14 +74,21 @@ class SQLite:
         """Insert rows, prepared once: half the time of one statement that takes them apart from JSON."""
         await connection.raw_connection.executemany(_insert_of(table, tuple(rows[0])), rows)
 
-    async def append(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[int]:
+    async def append(self, connection: Connection, table: Table, rows: Sequence[Row], *, after: int) -> Sequence[int]:
         """Insert rows; AUTOINCREMENT numbers those of one transaction without a gap, as there is one writer."""
         await self.insert(connection, table, rows)
         ((last,),) = await connection.raw_connection.execute_fetchall("SELECT last_insert_rowid()")
-        return range(last - len(rows) + 1, last + 1)
+        ids = range(last - len(rows) + 1, last + 1)
+        if ids[0] <= after:
+            raise behind(after)
+        return ids
 
     async def lock_log(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE did."""
+
+    async def settle(self, connection: Connection) -> None:
+        """Copy the write-ahead log into the file: else the commit after its 1,000th page does, with all writers."""
+        await connection.fetch_all(text("PRAGMA wal_checkpoint(PASSIVE)"))
 
     async def history(self, connection: Connection) -> str:
         """Return nothing: a file does not tell that it was restored; see `python -m app new-epoch`."""

@@ -1,10 +1,10 @@
 """The store: units of work on the database, and reading single streams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from databases import Database
@@ -12,6 +12,7 @@ from databases.core import Connection
 from sqlalchemy import ColumnElement, Table, and_, or_, select, update
 
 from app.core.clock import timestamp, utc_now
+from app.core.errors import Unavailable
 from app.core.event import Draft
 from app.core.ports import (
     Appended,
@@ -24,9 +25,12 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.stream import Status, Stream
-from app.store.dialect import Dialect, Row, Transaction, borrowed, storable, translated
+from app.store.dialect import Dialect, Row, Transaction, Unfit, borrowed, storable, translated
 from app.store.event_log import event_of, position_of
+from app.store.readers import readers_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
+
+Result = TypeVar("Result")
 
 _STREAM_NAMES: Final = tuple(field.name for field in fields(Stream))
 _STREAM_COLUMNS: Final = [streams.c[name] for name in _STREAM_NAMES]
@@ -91,7 +95,7 @@ class SqlUnitOfWork:
         await self._dialect.lock_log(self._connection)
         position: Position = await position_of(self._connection, self._dialect)
         rows = [_event_row(draft) for draft in drafts]
-        ids = await self._dialect.append(self._connection, stream_events, rows)
+        ids = await self._dialect.append(self._connection, stream_events, rows, after=position.head)
         events = [
             event_of(
                 position.epoch, seq, *(row[name] for name in ("event", "stream_id", "sender", "recipient", "body"))
@@ -116,7 +120,10 @@ class SqlStore:
         """`database` is connected by whoever owns it."""
         self._database = database
         self._dialect = dialect
+        self._readers = readers_of(database, dialect)
         self._writers = asyncio.Semaphore(dialect.concurrent_writers)
+        self.told: Callable[[str | None], None] = lambda _: None
+        """Told after each transaction what somebody must mend before writes succeed, or None."""
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
@@ -127,21 +134,34 @@ class SqlStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[tuple[Connection, Transaction]]:
         """Open a transaction, in the one queue in which all writers wait; run it in a task that is not cancelled."""
-        with translated():
-            async with (
-                self._writers,
-                borrowed(self._database) as connection,
-                self._dialect.transaction(connection) as transaction,
-            ):
-                yield connection, transaction
+        try:
+            with translated():
+                async with (
+                    self._writers,
+                    borrowed(self._database) as connection,
+                    self._dialect.transaction(connection) as transaction,
+                ):
+                    yield connection, transaction
+        except Unavailable as error:
+            if isinstance(error.__cause__, Unfit):
+                self.told(str(error))
+            raise
+        self.told(None)
+
+    async def read(self, read: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Return what `read` makes of a connection, in the one queue of readers. Raises Unavailable."""
+        return await self._readers.run(read)
+
+    async def settle(self) -> None:
+        """Do what a writer would otherwise have to do after many small changes."""
+        await self._readers.run(self._dialect.settle)
 
     async def get(self, stream_id: str) -> Stream | None:
         """Return one stream."""
         if not storable(stream_id):
             return None
-        with translated():
-            async with borrowed(self._database) as connection:
-                row = await connection.fetch_one(select(*_STREAM_COLUMNS).where(streams.c.id == stream_id))
+        query = select(*_STREAM_COLUMNS).where(streams.c.id == stream_id)
+        row = await self._readers.run(lambda connection: connection.fetch_one(query))
         return None if row is None else stream_of(row)
 
     async def page(self, query: StreamQuery) -> StreamPage:
@@ -160,9 +180,7 @@ class SqlStore:
             moment, stream_id = query.before
             conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
         ordered = select(*_STREAM_COLUMNS).where(*conditions).order_by(created_at.desc(), identity.desc())
-        with translated():
-            async with borrowed(self._database) as connection:
-                rows = await connection.fetch_all(ordered.limit(query.limit + 1))
+        rows = await self._readers.run(lambda connection: connection.fetch_all(ordered.limit(query.limit + 1)))
         found = [stream_of(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
         return StreamPage(found, (found[-1].created_at, found[-1].id) if more else None)

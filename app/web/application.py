@@ -1,29 +1,22 @@
-"""The Quart app: routes, errors, request ids, documentation."""
+"""The Quart app: routes, errors, documentation."""
 
-import re
 from functools import partial
-from typing import Final
-from uuid import uuid4
 
-import structlog
-from quart import Quart, Response, g, request
+from quart import Quart, Response
 from quart_schema import QuartSchema
 
 from app import __version__
 from app.web import problems
 from app.web.api import events, service, streams
-from app.web.client_address import peer_of
 from app.web.feed import sse, websocket
 from app.web.ops import health, pages
 from app.web.ops.openapi import SECURITY_SCHEMES, OpenAPI
 from app.web.origins import Origins
 from app.web.representation import represented
+from app.web.request_log import RequestLog
 from app.web.root_path import RootPath
-from app.web.services import EXTENSION, Services, services
+from app.web.services import EXTENSION, Services
 from app.web.unread_body import AnswerAfterBody
-
-_REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,128}")
-_logger = structlog.get_logger(__name__)
 
 
 def create_quart(running: Services) -> Quart:
@@ -50,25 +43,15 @@ def create_quart(running: Services) -> Quart:
     handlers = AnswerAfterBody(app.asgi_app, running.feed.closed)
     app.asgi_app = RootPath(handlers, running.settings.root_path.rstrip("/"))  # type: ignore[method-assign]
     origins = Origins(running.settings.cors_origins)
-    app.before_request(_begin)
+    log = RequestLog(running)
+    log.register(app)
     origins.register(app)
-    app.after_request(partial(_end, origins))
+    app.after_request(partial(_end, origins, log))
     return app
 
 
-async def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
-    services().guard.addresses.of(request.headers, peer_of(request.scope))
-
-
-async def _end(origins: Origins, response: Response) -> Response:
+async def _end(origins: Origins, log: RequestLog, response: Response) -> Response:
     response = await represented(response)
     origins.mark(response)
-    if request_id := g.get("request_id"):
-        response.headers["X-Request-ID"] = request_id
-    if request.method not in ("GET", "HEAD"):
-        _logger.info("request", method=request.method, path=request.path, status=response.status_code)
+    log.end(response)
     return response

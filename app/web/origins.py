@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from quart import Quart, Response, request, websocket
 from quart.wrappers.base import BaseRequestWebsocket
 
+from app.core.origin import ANY, PORTS, normal_origin
 from app.web.problems import problem
 
-ANY: Final = "*"
 EXPOSED: Final = (
     "ETag",
     "Last-Event-ID",
@@ -34,25 +34,6 @@ _ALLOWED_HEADERS: Final = (
 )
 _ALLOWED_METHODS: Final = "GET, HEAD, POST, PATCH, DELETE"
 _PREFLIGHT_SECONDS: Final = 600
-_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-
-
-def normal_origin(text: str) -> str:
-    """Return an origin as browsers send it, or raise ValueError with the reason; a slash at its end is forgiven."""
-    if text == ANY:
-        return text
-    message = f"{text!r} is no origin: it needs a scheme and a host, as in https://example.com"
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise ValueError(message) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError(message)
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError(message)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
 
 
 class Origins:
@@ -124,7 +105,7 @@ def _same_host(origin: str, host: str | None) -> bool:
     """Compare host and port; `null` and whatever is no origin are nobody's own."""
     try:
         page, here = urlsplit(origin), urlsplit(f"//{host}")
-        default = _PORTS[page.scheme]
+        default = PORTS[page.scheme]
         own = here.hostname, here.port or default
         asking = page.hostname, page.port or default
     except (ValueError, KeyError):

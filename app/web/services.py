@@ -33,6 +33,9 @@ class WebSettings(Protocol):
     retry_ms: int
     max_log_lag: float
     cors_origins: tuple[str, ...]
+    access_log: bool
+    docs: bool
+    live_page: bool
     root_path: str
 
 
@@ -52,8 +55,18 @@ class Workers(Protocol):
     """All processes on the same port."""
 
     @property
+    def number(self) -> int:
+        """Which of them this one is, from 0."""
+
+    @property
     def members(self) -> Sequence[Worker]:
         """Those that serve now."""
+
+    def publish(self, metrics: bytes) -> None:
+        """Show the others this one's metrics."""
+
+    def others(self) -> Mapping[int, bytes]:
+        """Return the others' metrics, by their numbers."""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from app.core.errors import FieldError
 
 BODY: Final = "body"
 _SENTENCES: Final[dict[str, str]] = {
+    "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "dict_type": "must be a JSON object",
     "enum": "must be one of {expected}",

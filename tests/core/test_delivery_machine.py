@@ -538,7 +538,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(place=places, turns=turns)
     def a_notification_arrives(self, place: int, turns: int) -> None:
-        self.loop.call_soon(self.processes[place].relay.nudge)
+        self.loop.call_soon(self.processes[place].relay.look_soon)
         self.turn(turns)
 
     @precondition(lambda self: self.log.histories[self.log.epoch])

@@ -15,7 +15,7 @@ from tests.support.virtual import settle, virtual
 async def process(**settings) -> Process:
     """A process whose relay does not run: tests publish by hand."""
     made = Process(MemoryStore(MemoryLog()), **settings)
-    await made.relay.prime(0)
+    await made.relay.warm_up(0)
     return made
 
 

@@ -20,13 +20,13 @@ def held(here: Process) -> list[int]:
 
 async def write(here: Process, *rows) -> None:
     after = Position(here.log.epoch, here.log.head, here.log.floor).at(here.log.head)
-    here.relay.hand_over(Appended(after, here.log.commit(*rows)))
+    here.relay.publish_committed(Appended(after, here.log.commit(*rows)))
 
 
 async def write_and_look(here: Process, *rows) -> None:
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, *rows)
-    assert here.relay._nudged.is_set(), "nobody would look"
+    assert here.relay._wanted.is_set(), "nobody would look"
     assert await here.relay._look()
 
 
@@ -34,9 +34,9 @@ async def write_and_look(here: Process, *rows) -> None:
 async def test_the_straight_way_asks_the_database_nothing():
     here = await process()
     here.log.looks = 0
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(1), row(2))
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(5))
     assert held(here) == [1, 2, 5]
     assert (here.log.looks, here.log.reads) == (0, [])
@@ -47,7 +47,7 @@ async def test_another_process_was_first():
     here = await process()
     here.log.add(2)
     here.log.looks = 0
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(3))
     assert (held(here), here.log.looks) == ([], 0), "the writer waits for nothing"
     assert here.relay.lag.events == 3
@@ -55,7 +55,7 @@ async def test_another_process_was_first():
     await settle()
     assert held(here) == [1, 2, 3]
     assert asyncio.get_running_loop().time() == 0
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(4))
     assert held(here) == [1, 2, 3, 4]
     running.cancel()
@@ -66,7 +66,7 @@ async def test_after_a_commit_of_unknown_outcome_it_looks():
     here = await process()
 
     async def failing() -> None:
-        async with here.relay.turn():
+        async with here.relay.append_lock():
             here.log.add(1)
             raise Unavailable("the connection was lost in the commit")
 
@@ -76,7 +76,7 @@ async def test_after_a_commit_of_unknown_outcome_it_looks():
     await write_and_look(here, row(2))
     assert held(here) == [1, 2]
     here.log.looks = 0
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(3))
     assert here.log.looks == 0
 
@@ -88,7 +88,7 @@ async def test_a_cancelled_turn_is_doubtful_too_and_looked_at_at_once():
     await settle()
 
     async def writer() -> None:
-        async with here.relay.turn():
+        async with here.relay.append_lock():
             here.log.add(1)
             await asyncio.sleep(60)
 
@@ -105,7 +105,7 @@ async def test_a_cancelled_turn_is_doubtful_too_and_looked_at_at_once():
 async def test_a_database_that_goes_away_in_the_hand_over_does_not_fail_the_write():
     here = await process()
     here.log.add(1)
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         here.log.reachable = False
         await write(here, row(2))
     assert held(here) == []
@@ -161,7 +161,7 @@ async def test_a_failure_nobody_thought_of_does_not_end_it(monkeypatch):
 @virtual
 async def test_a_failover_is_another_epoch(losing):
     here = await process()
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(1), row(2), row(3))
     here.log.fail_over("two", losing=losing)
     await write_and_look(here, row(9))
@@ -172,7 +172,7 @@ async def test_a_failover_is_another_epoch(losing):
 @virtual
 async def test_a_log_that_was_cut_is_another_position():
     here = await process()
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(1), row(2), row(3))
     del here.log.rows[1:]
     await here.relay._look()
@@ -201,7 +201,7 @@ async def test_pruned_beyond_the_hub_it_goes_on_from_the_head():
     await here.relay._look()
     assert str(here.hub.cursor) == "one-9"
     assert here.hub.since(8, 10) is None
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(10))
     assert held(here) == [10]
 
@@ -224,7 +224,7 @@ async def test_it_starts_with_the_newest_events_in_memory(monkeypatch, recent, k
     log.add(11)
     log.prune(3)
     here = Process(MemoryStore(log), ring_events=100)
-    await here.relay.prime(recent)
+    await here.relay.warm_up(recent)
     assert str(here.hub.cursor) == "one-11"
     assert held(here) == kept
     assert here.hub.flushed == 11
@@ -235,7 +235,7 @@ async def test_it_starts_although_the_log_is_pruned_meanwhile():
     log = MemoryLog()
     log.add(11)
     here = Process(MemoryStore(log), ring_events=100)
-    priming = asyncio.create_task(here.relay.prime(11))
+    priming = asyncio.create_task(here.relay.warm_up(11))
     await iterations(3)
     log.prune(8)
     await priming
@@ -247,11 +247,11 @@ async def test_it_starts_although_the_log_is_pruned_meanwhile():
 async def test_after_a_commit_that_was_undone_the_straight_way_is_straight_again():
     here = await process()
     with pytest.raises(Unavailable):
-        async with here.relay.turn():
+        async with here.relay.append_lock():
             here.log.draw()
             raise Unavailable("the connection was lost in the commit")
     here.log.looks = 0
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(2))
     assert (held(here), here.log.looks) == ([2], 0)
 
@@ -263,7 +263,7 @@ async def test_a_hand_over_in_the_middle_of_a_look_is_not_published_twice():
         here.log.add(1)
         looking = asyncio.create_task(here.relay._look())
         await iterations(turns)
-        async with here.relay.turn():
+        async with here.relay.append_lock():
             await write(here, row(2))
         await looking
         await here.relay._look()
@@ -273,13 +273,13 @@ async def test_a_hand_over_in_the_middle_of_a_look_is_not_published_twice():
 @virtual
 async def test_a_look_that_a_hand_over_overtakes_does_not_throw_it_away():
     here = await process()
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(1))
     here.log.open.clear()
     position = await_position_of_before(here)
     looking = asyncio.create_task(here.relay._look())
     await settle()
-    async with here.relay.turn():
+    async with here.relay.append_lock():
         await write(here, row(2))
     position.set_result(None)
     here.log.open.set()
@@ -306,7 +306,7 @@ def appended(here: Process, start: int, end: int, epoch: str | None = None) -> A
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "kept", "nudged"),
+    ("start", "end", "kept", "looked"),
     [
         (3, 5, [1, 2, 3, 4, 5], False),  # what follows
         (0, 3, [1, 2, 3], False),  # what it has
@@ -315,13 +315,13 @@ def appended(here: Process, start: int, end: int, epoch: str | None = None) -> A
     ],
 )
 @virtual
-async def test_a_tail_may_bring_events_again_or_leave_some_out(start, end, kept, nudged):
+async def test_a_tail_may_bring_events_again_or_leave_some_out(start, end, kept, looked):
     here = await process()
     here.log.add(3)
     await here.relay._look()
     here.log.add(3)
     here.relay.offer(appended(here, start, end))
-    assert (held(here), here.relay._nudged.is_set()) == (kept, nudged)
+    assert (held(here), here.relay._wanted.is_set()) == (kept, looked)
     await here.relay._look()
     assert held(here) == [1, 2, 3, 4, 5, 6]
 
@@ -332,21 +332,21 @@ async def test_a_tail_that_brings_another_history_makes_it_look():
     here.log.add(3)
     await here.relay._look()
     here.relay.offer(appended(here, 0, 3, epoch="two"))
-    assert (held(here), here.relay._nudged.is_set()) == ([1, 2, 3], True)
+    assert (held(here), here.relay._wanted.is_set()) == ([1, 2, 3], True)
 
 
 @virtual
-async def test_a_nudge_during_a_look_is_another_look():
+async def test_a_wish_during_a_look_is_another_look():
     here = await process()
     running = asyncio.create_task(here.relay.run())
     await settle()
     here.log.looks = 0
     position = await_position_of_before(here)
-    here.relay.nudge()
+    here.relay.look_soon()
     await settle()
     here.log.add(1)
-    here.relay.nudge()
-    here.relay.nudge()
+    here.relay.look_soon()
+    here.relay.look_soon()
     del here.log.position
     position.set_result(None)
     await settle()
@@ -363,9 +363,9 @@ async def test_lag_counts_from_the_first_sign_of_news_until_they_are_published()
     assert (here.relay.lag.events, here.relay.lag.seconds) == (0, 0)
     here.log.open.clear()
     here.log.add(4)
-    here.relay.nudge()
+    here.relay.look_soon()
     await asyncio.sleep(3)
-    here.relay.nudge()
+    here.relay.look_soon()
     assert here.relay.lag.seconds == 3
     here.log.reachable = False
     here.log.open.set()
@@ -388,7 +388,7 @@ async def test_a_look_waits_for_a_tail_that_carries_events_and_not_for_long():
     here.log.add(2)
     here.log.reads.clear()
     loop = asyncio.get_running_loop()
-    loop.call_later(relay_module._PATIENCE / 2, here.relay.offer, appended(here, 4, 6))
+    loop.call_later(relay_module._OFFER_SECONDS / 2, here.relay.offer, appended(here, 4, 6))
     assert await here.relay._look()
     assert (held(here), here.log.reads) == ([1, 2, 3, 4, 5, 6], [])
     assert here.relay.published["tail"] == 3
@@ -396,7 +396,7 @@ async def test_a_look_waits_for_a_tail_that_carries_events_and_not_for_long():
     begun = loop.time()
     assert await here.relay._look()
     assert held(here)[-1] == 7
-    assert loop.time() - begun == pytest.approx(relay_module._PATIENCE)
+    assert loop.time() - begun == pytest.approx(relay_module._OFFER_SECONDS)
 
 
 @virtual
@@ -414,7 +414,7 @@ async def test_a_look_does_not_wait_for_a_tail_that_has_a_gap_or_says_nothing():
     assert (held(here)[-1], loop.time() - begun) == (7, 0)
     here.log.add(1)
     here.relay.offer(appended(here, 7, 8))
-    await asyncio.sleep(relay_module._TRUST)
+    await asyncio.sleep(relay_module._OFFERING_SECONDS)
     here.log.add(1)
     begun = loop.time()
     assert await here.relay._look()

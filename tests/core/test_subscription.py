@@ -424,7 +424,7 @@ async def test_a_reconnect_storm_reads_the_database_a_few_at_a_time():
     log = MemoryLog()
     log.add(5)
     here = Process(MemoryStore(log), ring_bytes=1)
-    await here.relay.prime(0)
+    await here.relay.warm_up(0)
     here.log.reads.clear()
     subscriptions = [Subscription(here.feed._history, ALL) for _ in range(50)]
     log.open.clear()
@@ -454,7 +454,7 @@ async def test_a_cursor_of_a_process_ahead_makes_the_relay_look_and_is_served_at
         await settle()
         assert here.hub.head == 6
         here.log.add(1)
-        here.relay.nudge()
+        here.relay.look_soon()
         assert seqs(await waiting) == [7]
     assert loop.time() < 0.01
     running.cancel()

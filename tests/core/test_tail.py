@@ -49,8 +49,8 @@ class Server:
         self.lines.append(Line(self))
         return self.lines[-1]
 
-    def nudge(self) -> None:
-        self.log.append("nudge")
+    def look_soon(self) -> None:
+        self.log.append("look_soon")
 
     def offer(self, appended) -> None:
         raise AssertionError("it carries no events")
@@ -72,12 +72,12 @@ async def _run(tail: NotifyTail, server: Server) -> None:
 async def test_it_listens_before_the_first_read_and_hears_only_others():
     server, running = listening()
     await settle()
-    assert server.log == ["listen", "nudge"]
+    assert server.log == ["listen", "look_soon"]
     server.lines[0].hear("me")
-    assert server.log == ["listen", "nudge"]
+    assert server.log == ["listen", "look_soon"]
     server.lines[0].hear("you")
     server.lines[0].hear("")
-    assert server.log == ["listen", "nudge", "nudge", "nudge"]
+    assert server.log == ["listen", "look_soon", "look_soon", "look_soon"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert server.lines[0].closed
@@ -90,7 +90,7 @@ async def test_a_connection_that_is_closed_is_opened_again_at_once():
     server.log.clear()
     server.lines[0].terminated(server.lines[0])
     await asyncio.sleep(0.2)
-    assert server.log == ["listen", "nudge"]
+    assert server.log == ["listen", "look_soon"]
     assert server.lines[0].closed
     running.cancel()
 
@@ -103,7 +103,7 @@ async def test_a_connection_that_hangs_is_found_out_within_seconds():
     server.lines[0].hangs = True
     server.log.clear()
     await asyncio.sleep(1 + 3 + 0.2)
-    assert server.log == ["listen", "nudge"]
+    assert server.log == ["listen", "look_soon"]
     assert server.lines[0].closed
     running.cancel()
 
@@ -120,7 +120,7 @@ async def test_it_comes_back_less_and_less_often_and_never_gives_up(refusal):
     assert len(set(pauses)) == len(pauses), "all processes would come at once"
     server.refusal = None
     await asyncio.sleep(5)
-    assert server.log == ["listen", "nudge"]
+    assert server.log == ["listen", "look_soon"]
     server.lines[0].terminated(server.lines[0])
     begun = asyncio.get_running_loop().time()
     await asyncio.sleep(0.2)

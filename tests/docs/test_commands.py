@@ -137,8 +137,9 @@ class Running(NamedTuple):
             "PORT": str(free_port()),
             "DATABASE_URL": f"sqlite:///{self.home.parent}/beside.db",
         }
+        before = next((given for command, given in _GIVEN.items() if command in script), "")
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
+            ["bash", "-euo", "pipefail", "-c", before + script],
             cwd=self.home,
             env=environment,
             capture_output=True,
@@ -147,6 +148,13 @@ class Running(NamedTuple):
             check=False,
         )
         return done, calls.read_text().replace(f"127.0.0.1:{self.port}", "127.0.0.1:8000").splitlines()
+
+
+_GIVEN = {
+    "fluxora backup": "fluxora migrate; rm -f fluxora-backup.db\n",
+    "fluxora restore": "fluxora migrate; test -e fluxora-backup.db || fluxora backup fluxora-backup.db\n",
+}
+"""What a command needs to be there, which its reader has: a database, and a backup of it."""
 
 
 def blocks() -> list[Block]:

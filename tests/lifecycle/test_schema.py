@@ -9,6 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
+from app.store.tables import SCHEMA_REVISION
 from tests.conftest import api_of
 from tests.lifecycle.test_start import refusal
 from tests.support.data import new_stream
@@ -143,3 +144,37 @@ def test_a_file_that_another_process_locks_is_not_taken_for_an_empty_one(tmp_pat
     done = run_app(cwd=tmp_path, port=0, database_url=url, database_timeout=0.2)
     assert "locked" in refusal(done)
     holder.close()
+
+
+def test_the_schema_of_a_later_version_that_serves_this_one_is_served(make_server, backend):
+    server = make_server(backend=backend)
+    assert server.stop() == 0
+    url = str(server.settings["database_url"])
+    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    for statement in (
+        "CREATE TABLE schema_compatible (revision TEXT)",
+        "INSERT INTO schema_compatible VALUES ('0000')",
+    ):
+        assert "9999" in refusal(run_app(cwd=server.cwd, **server.settings))
+        execute(url, statement)
+    assert "9999" in refusal(run_app(cwd=server.cwd, **server.settings))
+    execute(url, f"INSERT INTO schema_compatible VALUES ('{SCHEMA_REVISION}')")
+    server.start()
+    assert httpx.post(
+        f"{server.base}/api/streams", json=new_stream(), headers={"Authorization": f"Bearer {KEY}"}
+    ).is_success
+    assert "only a version that knows it" in refusal(
+        run_app("migrate", "--to", SCHEMA_REVISION, cwd=server.cwd, **server.settings)
+    )
+
+
+def test_migrate_goes_to_a_revision_that_is_known(make_server, backend):
+    server = make_server(backend=backend)
+    assert server.stop() == 0
+    said = refusal(run_app("migrate", "--to", "0000", cwd=server.cwd, **server.settings))
+    assert "no revision 0000" in said
+    assert SCHEMA_REVISION in said
+    for _ in range(2):
+        done = run_app("migrate", "--to", SCHEMA_REVISION, cwd=server.cwd, **server.settings)
+        assert (done.returncode, done.stderr) == (0, "")
+    server.start()

@@ -5,7 +5,9 @@ from pydantic import ValidationError
 
 from app.settings import Settings, hash_key
 from app.store.address import dialect_for, parse_database_url
-from app.store.postgresql import tls_options
+from app.store.libpq import connect_arguments, tls_options
+from tests.lifecycle.test_start import refusal
+from tests.support.server import run_app
 
 SECRET = "hunter2-very-secret"
 KEY = "0123456789abcdef0123"
@@ -62,6 +64,11 @@ def settings(monkeypatch):
         ({"database_url": f"postgres://u:{SECRET}@h/d?sslmode=maybe"}, "sslmode"),
         ({"database_url": f"postgres://u:{SECRET}@h/d?sslmode=verify-full&sslrootcert=/not/there"}, "sslrootcert"),
         ({"database_url": "sqlite://"}, "file"),
+        ({"shutdown_timeout": "0.01"}, "shutdown_timeout"),
+        ({"cors_origins": "example.com"}, "https://example.com"),
+        ({"cors_origins": "https://example.com/path"}, "scheme"),
+        ({"docs": "perhaps"}, "docs"),
+        ({"proxy_header": "X-Real-IP"}, "proxy_header"),
     ],
 )
 def test_what_is_unsafe_or_wrong_is_refused_by_name(settings, given, named):
@@ -69,6 +76,36 @@ def test_what_is_unsafe_or_wrong_is_refused_by_name(settings, given, named):
         settings(**given)
     assert named in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "taken"),
+    [
+        ("log_level", "WARNING", "warning"),
+        ("log_level", "Debug", "debug"),
+        ("environment", "Development", "development"),
+        ("proxy_header", "x-forwarded-for", "X-Forwarded-For"),
+        ("proxy_header", "FORWARDED", "Forwarded"),
+    ],
+)
+def test_a_choice_may_be_written_in_any_case(settings, name, given, taken):
+    assert getattr(settings(**{name: given}), name) == taken
+
+
+def test_a_listed_origin_is_written_as_browsers_send_it(settings):
+    read = settings(cors_origins="https://example.com/, HTTP://Example.com:80,*,https://a.b:8443")
+    assert read.cors_origins == ("https://example.com", "http://example.com", "*", "https://a.b:8443")
+
+
+def test_a_wrong_setting_is_said_in_plain_words(tmp_path):
+    for name, value, words in (
+        ("port", "eighty", "PORT: must be a whole number"),
+        ("docs", "perhaps", "DOCS: must be true or false"),
+        ("max_connections", "0", "MAX_CONNECTIONS: must be at least 1"),
+        ("log_level", "loud", "LOG_LEVEL: must be one of"),
+        ("shutdown_timeout", "0.01", "SHUTDOWN_TIMEOUT: must be at least 1.5"),
+    ):
+        assert words in refusal(run_app(cwd=tmp_path, **{name: value}))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -106,3 +143,43 @@ def test_verifying_modes_verify(mode, names_count):
     context = tls_options(parse_database_url(f"postgres://u@h/d?sslmode={mode}"))["ssl"]
     assert context.verify_mode.name == "CERT_REQUIRED"
     assert context.check_hostname is names_count
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("sslMode=verify-full", "sslMode"),
+        ("options=-csearch_path%3Dx", "options"),
+        ("target_session_attrs=any", "target_session_attrs"),
+        ("sslmode=require&sslmode=disable", "sslmode"),
+        ("port=x", "port"),
+        ("port=70000", "port"),
+        ("connect_timeout=-1", "connect_timeout"),
+        ("host=/other", "host twice"),
+    ],
+)
+def test_a_parameter_of_the_database_that_is_not_supported_is_refused_by_name(query, word):
+    with pytest.raises(ValueError, match=word):
+        parse_database_url(f"postgres://u@h/d?{query}")
+
+
+def test_a_file_has_no_parameters():
+    with pytest.raises(ValueError, match="mode"):
+        parse_database_url("sqlite:///x.db?mode=ro")
+
+
+def test_parameters_that_are_supported_reach_the_driver():
+    text = (
+        "postgres://u%40x:p%2F%3A%40s@/d?host=/run/pg&port=6000&application_name=mine&connect_timeout=3&sslmode=disable"
+    )
+    given = connect_arguments(parse_database_url(text), timeout=10)
+    assert given == {
+        "host": "/run/pg",
+        "port": 6000,
+        "user": "u@x",
+        "password": "p/:@s",
+        "database": "d",
+        "timeout": 3,
+        "server_settings": {"application_name": "mine"},
+        "ssl": "disable",
+    }

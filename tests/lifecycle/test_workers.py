@@ -54,6 +54,26 @@ async def on_each(server: Server, stack: AsyncExitStack, least: int) -> dict[int
     raise AssertionError("one worker gets no connections")
 
 
+async def test_any_worker_gives_the_metrics_of_all(service):
+    async with AsyncExitStack() as stack, api_of(service) as api:
+        feeds = await on_each(service, stack, 2)
+        await api.post("/api/streams", json=new_stream())
+
+        def whole() -> bool:
+            text = httpx.get(f"{service.base}/metrics").text
+            open_ = re.findall(r'^fluxora_connections{transport="\w+",worker="(\d)"} (\d+)', text, re.MULTILINE)
+            heads = re.findall(r'^fluxora_log_head{worker="(\d)"} 1.0', text, re.MULTILINE)
+            return (
+                sum(int(count) for _, count in open_) == len(feeds)
+                and sorted({worker for worker, _ in open_}) == heads == ["0", "1"]
+                and text.count("# TYPE fluxora_connections gauge") == 1
+                and re.search(r'^fluxora_events_published_total{worker="0"} 1.0', text, re.MULTILINE) is not None
+            )
+
+        for _ in range(5):
+            await asyncio.to_thread(until, whole)
+
+
 async def test_they_serve_as_one(service):
     assert len(service.logged("listening")) == 1
     async with AsyncExitStack() as stack, api_of(service) as api:

@@ -284,12 +284,12 @@ class Process:
         self.hub = Hub(ring_events=ring_events, ring_bytes=ring_bytes)
         self.outages = Outages(self.hub)
         self.relay = Relay(self.hub, self.log, self.outages, poll_seconds=1.0)
-        self.feed = Feed(self.hub, self.log, self.outages, nudge=self.relay.nudge, replay_concurrency=2)
+        self.feed = Feed(self.hub, self.log, self.outages, look_soon=self.relay.look_soon, replay_concurrency=2)
         self.streams = StreamService(store, self.relay, timeout=10.0)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> "Process":
-        await self.relay.prime(self.ring_events)
+        await self.relay.warm_up(self.ring_events)
         self._running = asyncio.create_task(self.relay.run())
         return self
 

@@ -19,7 +19,7 @@ from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, FieldError, InvalidInput
 from app.core.event import Event, EventName
 from app.core.filter import EventFilter
-from app.core.stream_service import Ingested
+from app.core.ingestion import Ingested
 from app.web.answers import json_answer
 from app.web.api.body import body
 from app.web.api.documents import EventPageDocument, IngestedDocument, TagHeaders

@@ -22,7 +22,17 @@ class Registration:
     `reason` is why it ended, as far as is known. Whoever registers it calls `close`.
     """
 
-    __slots__ = ("_admission", "_begun", "_running", "_timer", "id", "reason", "subscription", "watched")
+    __slots__ = (
+        "_admission",
+        "_begun",
+        "_request_id",
+        "_running",
+        "_timer",
+        "id",
+        "reason",
+        "subscription",
+        "watched",
+    )
 
     def __init__(self, running: Services, admission: Admission, connection: ClientConnection, query: FeedQuery) -> None:
         """Subscribe, and watch the connection."""
@@ -34,6 +44,7 @@ class Registration:
         self._admission: Admission | None = admission
         self._begun = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
+        self._request_id = structlog.contextvars.get_contextvars().get("request_id")
         self._log("connected", admission, resumed=query.cursor is not None, **query.wanted.to_json())
 
     def close(self) -> None:
@@ -61,6 +72,7 @@ class Registration:
         _logger.info(
             event,
             connection_id=self.id,
+            request_id=self._request_id,
             transport=admission.transport,
             address=admission.address,
             **fields,

@@ -90,6 +90,7 @@ def _lags(running: Services) -> bool:
 
 
 def _json(status: int, document: dict[str, Any]) -> Response:
-    response = Response(orjson.dumps(document), status, content_type="application/json")
+    # A line of its own in a terminal.
+    response = Response(orjson.dumps(document) + b"\n", status, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -1,14 +1,21 @@
 """`/metrics`: Prometheus' view of the service, read off the live objects when asked."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from app.web.services import Services
+from app.logs import dropped
+from app.web.services import Services, Workers
+
+_PUBLISH_SECONDS: Final = 1.0
+"""How old another worker's figures may be: Prometheus scrapes every 15 seconds or so."""
 
 
 class _Snapshot(Collector):
@@ -26,6 +33,7 @@ class _Snapshot(Collector):
         for way in ("commit", "tail", "log"):
             ways.add_metric([way], running.relay.published[way])
         yield ways
+        yield CounterMetricFamily("fluxora_log_lines_dropped", "Log lines that nobody could be told", dropped())
         yield CounterMetricFamily("fluxora_connections_refused", "Connections over a cap", running.guard.refused)
         yield CounterMetricFamily(
             "fluxora_connections_terminated", "Connections ended as slow or vanished", running.liveness.terminated
@@ -47,8 +55,38 @@ class _Snapshot(Collector):
         yield process
 
 
+class _Group(Collector):
+    """The metrics of all workers, each sample with the worker it is of: one scrape, whoever answers it."""
+
+    def __init__(self, by_worker: Mapping[int, bytes]) -> None:
+        self._by_worker = by_worker
+
+    def collect(self) -> Iterator[Metric]:
+        merged: dict[str, Metric] = {}
+        for worker, text in sorted(self._by_worker.items()):
+            for family in text_string_to_metric_families(text.decode()):
+                whole = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                for sample in family.samples:
+                    whole.add_sample(sample.name, {**sample.labels, "worker": str(worker)}, sample.value)
+        yield from merged.values()
+
+
 def render(running: Services) -> tuple[bytes, str]:
-    """Return the metrics and their content type."""
+    """Return the metrics and their content type: of all workers, where there are several."""
+    own, workers = _text(_Snapshot(running)), running.workers
+    if workers is None:
+        return own, CONTENT_TYPE_LATEST
+    return _text(_Group({**workers.others(), workers.number: own})), CONTENT_TYPE_LATEST
+
+
+async def publish_metrics(running: Services, workers: Workers) -> None:
+    """Show the other workers this one's metrics, again and again."""
+    while True:
+        workers.publish(_text(_Snapshot(running)))
+        await asyncio.sleep(_PUBLISH_SECONDS)
+
+
+def _text(collector: Collector) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(running))
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+    registry.register(collector)
+    return generate_latest(registry)

@@ -55,6 +55,7 @@ _DOCS: Final = """<!doctype html>
 @hide
 async def live_page() -> Response:
     """Show the feed, live."""
+    _only_if(services().settings.live_page)
     return await _ours("index.html")
 
 
@@ -76,6 +77,7 @@ async def icon() -> Response:
 @hide
 async def documentation() -> Response:
     """Show the API, to be tried out."""
+    _only_if(services().settings.docs)
     page = _DOCS.format(root=escape(request.root_path))
     return Response(page, content_type="text/html; charset=utf-8", headers=_DOCS_HEADERS)
 
@@ -93,8 +95,7 @@ async def openapi() -> Response:
 @hide
 async def documentation_asset(name: str) -> Response:
     """Serve Swagger UI's files from its package: no page of ours loads anything from elsewhere."""
-    if name not in ASSETS:
-        raise NotFound
+    _only_if(name in ASSETS and services().settings.docs)
     response = await _file(str(files("swagger_ui").joinpath("static")), name)
     response.headers.update(_DOCS_HEADERS)
     return response
@@ -105,6 +106,11 @@ async def documentation_asset(name: str) -> Response:
 async def asyncapi() -> Response:
     """Describe the two feeds."""
     return json_answer(document(services().settings))
+
+
+def _only_if(wanted: bool) -> None:  # noqa: FBT001 - a switch of the settings
+    if not wanted:
+        raise NotFound
 
 
 async def _ours(name: str) -> Response:

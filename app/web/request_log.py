@@ -1,0 +1,66 @@
+"""A line in the log for each request that somebody may have to find again."""
+
+import re
+import time
+from http import HTTPStatus
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from quart import Quart, Response, g, request, websocket
+from quart.wrappers.base import BaseRequestWebsocket
+
+from app.web.client_address import peer_of
+from app.web.services import Services
+
+_REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,128}")
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_SHOWN_OF_KEY: Final = len("sha256:") + 12
+"""Of a key's hash: enough to tell keys apart, and nothing that could be tried."""
+
+_logger = structlog.get_logger(__name__)
+
+
+class RequestLog:
+    """Names every request and WebSocket, and logs writes, failures, and everything where `ACCESS_LOG` says so."""
+
+    def __init__(self, running: Services) -> None:
+        """Log for this service."""
+        self._addresses = running.guard.addresses
+        self._all = running.settings.access_log
+
+    def register(self, app: Quart) -> None:
+        """Begin with every request of this app."""
+        app.before_request(self._begin)
+        app.before_websocket(self._begin_websocket)
+
+    def end(self, response: Response) -> None:
+        """Log a request that is answered."""
+        if request_id := g.get("request_id"):
+            response.headers["X-Request-ID"] = request_id
+        failed = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if not (self._all or failed or request.method not in _READING):
+            return
+        _logger.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            ms=round((time.monotonic() - g.get("begun", time.monotonic())) * 1000, 1),
+            address=g.get("address"),
+            key=(g.get("key_id") or "")[:_SHOWN_OF_KEY] or None,
+        )
+
+    async def _begin(self) -> None:
+        self._name(request)
+
+    async def _begin_websocket(self) -> None:
+        self._name(websocket)
+
+    def _name(self, client: BaseRequestWebsocket) -> None:
+        given = client.headers.get("X-Request-ID", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        g.begun = time.monotonic()
+        g.address = self._addresses.of(client.headers, peer_of(client.scope))
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
