@@ -48,7 +48,7 @@ async def test_an_upgrade_to_h2c_is_ignored(server, connection):
     async with raw(server, get("/health/live", **wish) + get("/health/live")) as client:
         for _ in range(2):
             assert (await client.until(b"\r\n")).startswith(b"HTTP/1.1 200")
-            await client.until(b'{"status":"ok"}')
+            await client.until(b'{"status":"ok"}\n')
 
 
 @pytest.mark.parametrize(
