@@ -13,8 +13,8 @@ from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
 
 from app.server.connection import Connection
-from app.server.doors import Doors, wait
 from app.server.install import install
+from app.server.listeners import Listeners, wait
 from app.server.resources import Complaints
 from app.server.signals import Stop
 from app.server.sockets import Limits, read_config
@@ -62,17 +62,17 @@ async def launch(
     loop.set_exception_handler(Complaints())
     if parent is not None:
         loop.add_reader(parent, stop.request)
-    doors = Doors(sockets, may_accept=lambda: not (crowded() or (inherited and asked.is_set())))
+    listeners = Listeners(sockets, may_accept=lambda: not (crowded() or (inherited and asked.is_set())))
 
     async def until_drained() -> None:
-        doors.open(queue)
+        listeners.open(queue)
         _calm_collector()
         announce()
         await asked.wait()
         if parent is not None:
             loop.remove_reader(parent)
         _logger.info("shutdown_started", connections=len(connections))
-        hang_up = partial(doors.close, shared=inherited or parent is not None)
+        hang_up = partial(listeners.close, shared=inherited or parent is not None)
         await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
 
     with stop.heeded():

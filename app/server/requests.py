@@ -66,6 +66,8 @@ def opens_websocket(request: h11.Request) -> bool:
 def _check_framing(request: h11.Request) -> None:
     """Refuse what others may read as another request (RFC 9112, 6.1 and 6.3), or what is no request of ours."""
     headers = dict(request.headers)
+    if not request.http_version.startswith(b"1."):
+        raise Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "This service speaks HTTP/1.1.")
     if b"transfer-encoding" in headers and b"content-length" in headers:
         raise Refusal(HTTPStatus.BAD_REQUEST, "Content-Length and Transfer-Encoding must not be sent together.")
     if b"transfer-encoding" in headers and request.http_version != b"1.1":

@@ -77,7 +77,7 @@ async def answer(server: Server, request: bytes) -> tuple[int, dict[str, str], d
         (added(b"Sec-WebSocket-Extensions: ;;,,"), 400, "`Sec-WebSocket-Extensions`"),
         (added(b'Sec-WebSocket-Extensions: x; a="b'), 400, "`Sec-WebSocket-Extensions`"),
         (added(b"Sec-WebSocket-Extensions: permessage-deflate; =8"), 400, "`Sec-WebSocket-Extensions`"),
-        (added(b"Sec-WebSocket-Protocol: caf\xe9"), 400, "`Sec-WebSocket-Protocol`"),
+        (added(b"Sec-WebSocket-Protocol: ol\xe9"), 400, "`Sec-WebSocket-Protocol`"),
     ],
 )
 async def test_a_handshake_that_is_none_says_what_is_missing(server, request_, status, words):
@@ -107,7 +107,7 @@ async def test_what_a_refused_client_sent_early_is_not_read_as_a_request(server)
 @pytest.mark.parametrize(
     "line",
     [
-        b"X-Name: caf\xe9\xff",
+        b"X-Name: ol\xe9\xff",
         b"Cookie: name=\xe4\xf6; x=\x80",
         b"User-Agent: \xe2\x82\xac",
         b"Sec-WebSocket-Protocol: a, b",

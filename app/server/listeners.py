@@ -14,7 +14,7 @@ _BACKLOG_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.02
 
 
-class Doors:
+class Listeners:
     """All listening sockets of a process, as one."""
 
     def __init__(self, sockets: Sockets, *, may_accept: Callable[[], bool]) -> None:
