@@ -1,7 +1,7 @@
 """The write path: one unit of work, then publish."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -30,6 +30,8 @@ from app.core.stream import Status, Stream, StreamChange
 _ATTEMPTS: Final = 5
 _logger = structlog.stdlib.get_logger(__name__)
 Result = TypeVar("Result")
+Also = Callable[[UnitOfWork], Awaitable[None]]
+"""What a caller does in the same transaction; the store's units have the connection for it."""
 Work = Callable[[UnitOfWork], Awaitable[tuple[Result, Sequence[Draft]]]]
 
 
@@ -44,13 +46,19 @@ class Created:
 
 @dataclass(slots=True)
 class Ingested:
-    """What became of one chain event. `event_id` is set when it changed something, `error` when it could not."""
+    """What became of one chain event.
 
-    key: ChainKey
-    stream_id: str
+    `action` is created, updated, cancelled, ignored, rejected or parked. `ids` are the events of the log that it made,
+    `error` is set when it was rejected, `reason` when it was parked or ignored. An item that cannot be read at all has
+    no `key`, one that is about no stream no `stream_id`.
+    """
+
+    key: ChainKey | None
+    stream_id: str | None
     action: str
-    event_id: str | None = None
+    ids: tuple[str, ...] = ()
     error: FluxoraError | None = None
+    reason: str | None = None
 
 
 class StreamService:
@@ -161,8 +169,16 @@ class StreamService:
 
         batch, committed = await self._write(work)
         for result, event in zip((r for r in batch.results if r.action in _CHANGING), committed, strict=True):
-            result.event_id = event.id
+            result.ids = (event.id,)
         return batch.results
+
+    async def ingest_raw(self, items: Sequence[Mapping[str, Any]], also: Also | None = None) -> list[Ingested]:
+        """Take items of `getEvents` as they are, in one transaction; results are in the order of `items`.
+
+        `also` is awaited first in the same transaction: what it raises undoes all, and is raised here. It may be called
+        again when the transaction has to be repeated (WriteCollision).
+        """
+        raise NotImplementedError
 
     def now(self) -> datetime:
         """Return the present time, aware, in UTC."""

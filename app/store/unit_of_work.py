@@ -42,6 +42,11 @@ class SqlUnitOfWork:
         self._dialect = dialect
         self._transaction = transaction
 
+    @property
+    def connection(self) -> Connection:
+        """The connection with the open transaction, for statements of the caller's own in it."""
+        return self._connection
+
     async def lock(self, ids: Collection[str]) -> dict[str, Stream]:
         """Return the streams that exist, locked in the order of their ids."""
         if not ids:

@@ -9,13 +9,14 @@ import asyncpg
 import httpx
 import pytest
 
+from app.store.tables import metadata
 from tests.conftest import api_of
 from tests.lifecycle.test_start import refusal
 from tests.support.data import new_stream
 from tests.support.feeds import follow
 from tests.support.server import KEY, run_app
 
-TABLES = ("streams", "stream_events", "log_state", "chain_events", "idempotency_keys", "alembic_version")
+TABLES = (*(table.name for table in metadata.sorted_tables), "alembic_version")
 
 
 def execute(url: str, *statements: str) -> None:

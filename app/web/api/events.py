@@ -121,14 +121,13 @@ def _page(events: list[Event], cursor: str) -> Response:
 
 
 def _result(result: Ingested) -> dict[str, Any]:
-    transaction, index = result.key
     shown: dict[str, Any] = {
-        "eventId": f"{transaction}-{index}",
+        "eventId": None if result.key is None else "{}-{}".format(*result.key),
         "streamId": result.stream_id,
         "action": result.action,
     }
-    if result.event_id is not None:
-        shown["id"] = result.event_id
+    if result.ids:
+        shown["id"] = result.ids[0]
     if result.error is not None:
         shown["error"] = describe(result.error)
     return shown
