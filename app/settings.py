@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.chain.configured import ConfiguredContract, parse_contracts
 from app.store.address import parse_database_url
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
@@ -67,6 +68,12 @@ class Settings(BaseSettings):
     max_connections: int = Field(10_000, ge=1, description="feed connections of a process; more get 503")
     max_connections_per_address: int = Field(1_000, ge=1, description="feed connections of one address; more get 429")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body; more gets 413")
+    max_events_body_bytes: int = Field(
+        4_194_304, ge=1024, description="largest body of `POST /api/events`; more gets 413"
+    )
+    chain_contracts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="contracts whose events are read, comma-separated: `C...[:decimals[:TOKEN]][@start-ledger]`"
+    )
     max_message_bytes: int = Field(4096, ge=64, description="largest WebSocket message from a client; more closes 1009")
     message_rate_limit: int = Field(10, ge=1, description="client messages in a window; more closes 1008")
     message_rate_window: Seconds = Field(10, description="seconds of that window")
@@ -118,7 +125,13 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("chain_contracts")
+    @classmethod
+    def _known_contracts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_contracts(value)
+        return value
+
+    @field_validator("api_keys", "cors_origins", "chain_contracts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
@@ -149,6 +162,11 @@ class Settings(BaseSettings):
             message = f"HOST={self.host} can be reached from other machines, so it needs API_KEYS"
             raise ValueError(message)
         return self
+
+    @property
+    def contracts(self) -> tuple[ConfiguredContract, ...]:
+        """`chain_contracts`, read."""
+        return parse_contracts(self.chain_contracts)
 
     @property
     def loopback(self) -> bool:

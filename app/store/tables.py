@@ -132,6 +132,7 @@ chain_parked = Table(
     Column("why", Text, nullable=False),
     Column("message", Text, nullable=False),
     Column("item", Text, nullable=False),
+    Column("hint", Text),
     Column("place", Text),
     Column("created_at", Text, nullable=False),
     Column("tries", Integer, nullable=False),

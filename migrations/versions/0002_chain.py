@@ -55,6 +55,7 @@ def _create_tables() -> None:
         sa.Column("why", sa.Text, nullable=False),
         sa.Column("message", sa.Text, nullable=False),
         sa.Column("item", sa.Text, nullable=False),
+        sa.Column("hint", sa.Text),
         sa.Column("place", sa.Text),
         sa.Column("created_at", sa.Text, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False),
