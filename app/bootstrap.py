@@ -14,6 +14,7 @@ from quart import Quart
 from app.broker.consumer import JetStreamTail
 from app.broker.jetstream import Broker
 from app.broker.publisher import Publisher
+from app.chain.reader import ConfiguredReader
 from app.core.background import Background, Runner
 from app.core.hub import Hub
 from app.core.outages import Outages
@@ -101,7 +102,13 @@ class Application:
                 replay_concurrency=settings.replay_concurrency,
                 retry_ms=settings.retry_ms,
             ),
-            streams=StreamService(self.store, relay, timeout=settings.database_timeout * 1.5),
+            streams=StreamService(
+                self.store,
+                relay,
+                timeout=settings.database_timeout * 1.5,
+                reader=ConfiguredReader({each.state.contract_id: each.state for each in settings.contracts}),
+                alarm=partial(_tell, outages),
+            ),
             guard=Guard(
                 max_connections=settings.max_connections,
                 max_per_address=settings.max_connections_per_address,
@@ -152,6 +159,14 @@ class Application:
             }
         notified = self.dialect.tail()
         return {"tail": partial(notified.run, relay)} if notified else {}
+
+
+def _tell(outages: Outages, source: str, reason: str | None) -> None:
+    """Announce that a source is out of order, or (None) that it is in order again."""
+    if reason is None:
+        outages.end(source, "it is over")
+    else:
+        outages.begin(source, reason)
 
 
 def create_app(settings: Settings | None = None) -> Quart:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.chain.configured import ConfiguredContract, parse_contracts
 from app.core.origin import normal_origin
 from app.store.address import parse_database_url
 
@@ -79,6 +80,12 @@ class Settings(BaseSettings):
         1_000, ge=10, description="connections of a process that carry no feed; more end the one that waited longest"
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body; more gets 413")
+    max_events_body_bytes: int = Field(
+        4_194_304, ge=1024, description="largest body of `POST /api/events`; more gets 413"
+    )
+    chain_contracts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="contracts whose events are read, comma-separated: `C...[:decimals[:TOKEN]][@start-ledger]`"
+    )
     max_message_bytes: int = Field(4096, ge=64, description="largest WebSocket message from a client; more closes 1009")
     message_rate_limit: int = Field(10, ge=1, description="client messages in a window; more closes 1008")
     message_rate_window: Seconds = Field(10, description="seconds of that window")
@@ -146,7 +153,13 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("chain_contracts")
+    @classmethod
+    def _known_contracts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_contracts(value)
+        return value
+
+    @field_validator("api_keys", "cors_origins", "chain_contracts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
@@ -177,6 +190,11 @@ class Settings(BaseSettings):
             message = f"HOST={self.host} can be reached from other machines, so it needs API_KEYS"
             raise ValueError(message)
         return self
+
+    @property
+    def contracts(self) -> tuple[ConfiguredContract, ...]:
+        """`chain_contracts`, read."""
+        return parse_contracts(self.chain_contracts)
 
     @property
     def loopback(self) -> bool:

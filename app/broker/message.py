@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -19,7 +19,17 @@ _FOREIGN: Final = "is not a message of this service"
 def encode(appended: Appended) -> bytes:
     """Return JSON: the cursor that the events follow, and the events, each with what filters look at."""
     rows = [
-        (event.seq, event.name, event.stream_id, event.sender, event.recipient, event.data.decode())
+        (
+            event.seq,
+            event.name,
+            event.stream_id,
+            event.sender,
+            event.recipient,
+            event.data.decode(),
+            event.contract_id,
+            event.cause,
+            event.parties,
+        )
         for event in appended.events
     ]
     return orjson.dumps({"after": str(appended.after), "events": rows})
@@ -53,6 +63,7 @@ def in_pieces(after: Cursor, events: Sequence[Event]) -> Iterator[Appended]:
         yield Appended(after, piece)
 
 
-def _event(epoch: str, seq: int, *rest: str) -> Event:
-    name, stream_id, sender, recipient, data = rest
-    return Event(seq, name, stream_id, sender, recipient, f"{epoch}-{seq}", data.encode())
+def _event(epoch: str, seq: int, *rest: Any) -> Event:
+    name, stream_id, sender, recipient, data, contract_id, cause, parties = rest
+    event_id = f"{epoch}-{seq}"
+    return Event(seq, name, stream_id, sender, recipient, event_id, data.encode(), contract_id, cause, tuple(parties))

@@ -1,9 +1,9 @@
 """Events of the log: their cursors, their one encoding, and the filters that choose among them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Any, Final, Self
 
 from app.core.encoding import encode
 from app.core.stream import Stream
@@ -17,6 +17,10 @@ class EventName(StrEnum):
     CANCELLED = "stream.cancelled"
 
 
+API: Final = "api"
+"""The cause of what was asked of the API; whatever the chain tells has one of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An event that is not committed yet: it has no place in the log, so no id."""
@@ -25,6 +29,11 @@ class Draft:
     stream: Stream
     changed: tuple[str, ...]
     timestamp: str
+    cause: str = API
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    chain: Mapping[str, Any] | None = None
+    parties: tuple[str, ...] = ()
+    """Addresses that must hear of it beside the stream's sender and recipient; at most two."""
 
     def body(self) -> bytes:
         """Return the event's JSON without its id, which the log draws when it appends."""
@@ -33,6 +42,9 @@ class Draft:
                 "event": self.name,
                 "streamId": self.stream.id,
                 "version": self.stream.version,
+                "cause": self.cause,
+                "detail": self.detail,
+                "chain": self.chain,
                 "payload": self.stream.to_json(),
                 "changed": self.changed,
                 "timestamp": self.timestamp,
@@ -55,6 +67,9 @@ class Event:
     recipient: str
     id: str
     data: bytes
+    contract_id: str | None = None
+    cause: str | None = None
+    parties: tuple[str, ...] = ()
     forms: dict[str, bytes] | None = None
 
     def form(self, name: str, make: Callable[[Self], bytes]) -> bytes:
@@ -68,9 +83,19 @@ class Event:
 
     @classmethod
     def committed(  # noqa: PLR0917 - a row of the log has these columns
-        cls, epoch: str, seq: int, name: str, stream_id: str, sender: str, recipient: str, body: bytes
+        cls,
+        epoch: str,
+        seq: int,
+        name: str,
+        stream_id: str,
+        sender: str,
+        recipient: str,
+        body: bytes,
+        contract_id: str | None = None,
+        cause: str | None = None,
+        parties: tuple[str, ...] = (),
     ) -> Self:
         """Give a body from the log its id."""
         event_id = f"{epoch}-{seq}"
         data = b'{"id":"%b",%b' % (event_id.encode(), body[1:])
-        return cls(seq, name, stream_id, sender, recipient, event_id, data)
+        return cls(seq, name, stream_id, sender, recipient, event_id, data, contract_id, cause, parties)

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.core.chain_port import ChainTables
 from app.core.cursor import Cursor
 from app.core.event import Draft, Event
 from app.core.filter import EventFilter
@@ -92,6 +93,10 @@ class Tail(Protocol):
 
 class UnitOfWork(Protocol):
     """One transaction: rows first, then last the events."""
+
+    @property
+    def chain(self) -> ChainTables:
+        """What is kept of the contracts."""
 
     async def lock(self, ids: Collection[str]) -> dict[str, Stream]:
         """Return the streams that exist, held against other writers until the end."""

@@ -10,6 +10,8 @@ from typing import Any, Final, Self
 from uuid import uuid4
 
 from app.core.clock import timestamp
+from app.core.contract.stream import ChainStream
+from app.core.contract.view import view
 from app.core.errors import Conflict
 
 MAX_TIME: Final = 253_402_300_799
@@ -75,6 +77,9 @@ class Stream:
     version: int
     created_at: str
     updated_at: str
+    chain_stream_id: str | None = None
+    chain: ChainStream | None = None
+    """What the chain told of it, exactly; then all the other fields follow from it."""
 
     @classmethod
     def begin(
@@ -118,7 +123,8 @@ class Stream:
 
     def to_json(self) -> dict[str, Any]:
         """Return the stream as its JSON object: camelCase names, in the order of the wire contract."""
-        return {json_name: getattr(self, name) for name, json_name in JSON_NAMES.items()}
+        shown = {json_name: getattr(self, name) for name, json_name in JSON_NAMES.items()}
+        return shown if self.chain is None else shown | view(self.chain)
 
     def changed_by(self, change: "StreamChange", now: datetime) -> tuple["Stream", tuple[str, ...]]:
         """Return the stream after `change`, and the JSON names of what differs; none: it is the same stream.
@@ -164,7 +170,9 @@ def _camel(name: str) -> str:
     return head + "".join(word.title() for word in rest)
 
 
-JSON_NAMES: Final[Mapping[str, str]] = {field.name: _camel(field.name) for field in fields(Stream)}
+JSON_NAMES: Final[Mapping[str, str]] = {
+    field.name: _camel(field.name) for field in fields(Stream) if field.name != "chain"
+}
 AMOUNTS: Final = frozenset({"streamed_amount", "remaining_amount"})
 
 

@@ -10,7 +10,10 @@ import orjson
 import structlog
 
 from app.core.chain import ChainEvent, Outcome, changed
+from app.core.chain_port import ChainReader, RawItem
+from app.core.changes import Ingested, draft_of
 from app.core.clock import Clock, utc_now
+from app.core.contract.place import Hint
 from app.core.encoding import encode
 from app.core.errors import (
     Conflict,
@@ -22,15 +25,18 @@ from app.core.errors import (
     WriteCollision,
 )
 from app.core.event import Draft, Event, EventName
-from app.core.ingestion import CHANGING, Ingested, Ingestion, draft_of
+from app.core.ingest_batch import IngestBatch, glances_of
 from app.core.ports import ChainKey, IdempotencyKey, Store, UnitOfWork
 from app.core.precondition import Precondition
+from app.core.raw_batch import waiting_entry
 from app.core.relay import Relay
 from app.core.stream import Status, Stream, StreamChange
 
 _ATTEMPTS: Final = 5
 _logger = structlog.stdlib.get_logger(__name__)
 Result = TypeVar("Result")
+Also = Callable[[UnitOfWork], Awaitable[None]]
+"""What a caller does in the same transaction; the store's units have the connection for it."""
 Work = Callable[[UnitOfWork], Awaitable[tuple[Result, Sequence[Draft]]]]
 
 
@@ -46,8 +52,22 @@ class Created:
 class StreamService:
     """Creates, changes and ingests. Each call is one transaction, finished and published whatever its caller does."""
 
-    def __init__(self, store: Store, relay: Relay, *, timeout: float, clock: Clock = utc_now) -> None:
-        """`timeout`: seconds after which a caller is told that the outcome is unknown; the write itself goes on."""
+    def __init__(
+        self,
+        store: Store,
+        relay: Relay,
+        *,
+        timeout: float,
+        reader: ChainReader,
+        alarm: Callable[[str, str | None], None],
+        clock: Clock = utc_now,
+    ) -> None:
+        """`timeout`: seconds after which a caller is told that the outcome is unknown; the write itself goes on.
+
+        `reader` reads the chain's items. `alarm` is told of the contracts' emergencies: source, and reason or None.
+        """
+        self._reader = reader
+        self._alarm = alarm
         self._store = store
         self._relay = relay
         self._timeout = timeout
@@ -100,6 +120,7 @@ class StreamService:
 
         def apply(stream: Stream, now: datetime) -> Outcome | None:
             _check(expected, stream.version)
+            _refuse_chain(stream)
             return changed(stream, change, now)
 
         return await self._change(stream_id, apply)
@@ -111,6 +132,7 @@ class StreamService:
         """
 
         def apply(stream: Stream, now: datetime) -> Outcome | None:
+            _refuse_chain(stream)
             done = stream.status is Status.CANCELLED
             if not (done and expected is not None and expected.allows(stream.version - 1)):
                 _check(expected, stream.version)
@@ -135,23 +157,48 @@ class StreamService:
         result, _ = await self._write(work)
         return result
 
-    async def ingest(self, events: Sequence[ChainEvent]) -> list[Ingested]:
-        """Take a batch of chain events in one transaction, and say of each what became of it."""
+    async def ingest(
+        self, events: Sequence[ChainEvent | RawItem], hints: Sequence[Hint] = (), also: Also | None = None
+    ) -> list[Ingested]:
+        """Take a batch in one transaction, and say of each event what became of it, in the order of `events`.
 
-        async def work(unit: UnitOfWork) -> tuple[Ingestion, Sequence[Draft]]:
-            batch = Ingestion(await unit.seen({event.key for event in events}), self.now())
-            batch.streams = await unit.lock({event.target for event in events if event.key not in batch.seen})
-            existing = set(batch.streams)
-            for event in events:
-                batch.take(event)
-            await unit.insert([batch.streams[key] for key in batch.touched if key not in existing])
-            await unit.update([batch.streams[key] for key in batch.touched if key in existing])
-            await unit.mark_seen(batch.taken)
-            return batch, batch.drafts
+        Seed events are applied in their order, then items of `getEvents` in the chain's. `also` is awaited first in the
+        same transaction: what it raises undoes all, and is raised here. It is called again when the transaction has to
+        be repeated (WriteCollision).
+        """
+        glances = await glances_of(self._reader, events, hints)
 
-        batch, committed = await self._write(work)
-        for result, event in zip((r for r in batch.results if r.action in CHANGING), committed, strict=True):
-            result.event_id = event.id
+        async def work(unit: UnitOfWork) -> tuple[IngestBatch, Sequence[Draft]]:
+            if also is not None:
+                await also(unit)
+            batch = IngestBatch(events, glances, self._reader, self.now())
+            await batch.take(unit)
+            return batch, batch.changes.drafts
+
+        return self._finish(*await self._write(work))
+
+    async def ingest_raw(self, items: Sequence[RawItem], also: Also | None = None) -> list[Ingested]:
+        """Take items of `getEvents` as they are; see `ingest`."""
+        return await self.ingest(items, also=also)
+
+    async def retry(self, parked_id: int) -> Ingested:
+        """Try an item again that waits. Raises NotFound."""
+
+        async def work(unit: UnitOfWork) -> tuple[IngestBatch, Sequence[Draft]]:
+            item = await unit.chain.parked(parked_id)
+            if item is None:
+                message = f"no parked item {parked_id} waits"
+                raise NotFound(message)
+            batch = IngestBatch((), (), self._reader, self.now(), waiting_entry(self._reader, item))
+            await batch.take(unit)
+            return batch, batch.changes.drafts
+
+        return self._finish(*await self._write(work))[0]
+
+    def _finish(self, batch: IngestBatch, committed: Sequence[Event]) -> list[Ingested]:
+        batch.changes.committed(committed)
+        for source, reason in batch.raw.alarms.items():
+            self._alarm(source, reason)
         return batch.results
 
     def now(self) -> datetime:
@@ -207,6 +254,12 @@ class StreamService:
 def _log_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) and not isinstance(error, FluxoraError):
         _logger.error("write_failed", exc_info=error)
+
+
+def _refuse_chain(stream: Stream) -> None:
+    if stream.chain_stream_id is not None:
+        message = f"it belongs to the chain, as stream {stream.chain_stream_id} of its contract: only events change it"
+        raise Conflict(message, field="chainStreamId")
 
 
 def _check(expected: Precondition | None, version: int) -> None:

@@ -16,13 +16,17 @@ from app.store.dialect import UNREACHABLE, Dialect, epoch_of
 from app.store.readers import readers_of
 from app.store.tables import log_state, stream_events
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     stream_events.c.id,
     stream_events.c.event,
     stream_events.c.stream_id,
     stream_events.c.sender,
     stream_events.c.recipient,
     stream_events.c.body,
+    stream_events.c.contract_id,
+    stream_events.c.cause,
+    stream_events.c.former_recipient,
+    stream_events.c.known_recipient,
 )
 
 
@@ -41,7 +45,7 @@ class SqlEventLog:
     async def read(self, after: Cursor, upto: int, wanted: EventFilter, limit: int) -> list[Event]:
         """Return at most `limit` wanted events with `after < seq <= upto`, in order. Raises CursorExpired."""
         query = (
-            select(*_COLUMNS)
+            select(*COLUMNS)
             .where(stream_events.c.id > after.seq, stream_events.c.id <= upto, *_conditions(wanted, self._dialect))
             .order_by(stream_events.c.id)
             .limit(limit)
@@ -57,7 +61,7 @@ class SqlEventLog:
             raise Unavailable(UNREACHABLE)
         if floor > after.seq:
             raise CursorExpired("pruned")
-        return [event_of(after.epoch, *(row[index] for index in range(len(_COLUMNS)))) for row in rows]
+        return [event_of(after.epoch, *(row[index] for index in range(len(COLUMNS)))) for row in rows]
 
 
 async def position_of(connection: Connection, dialect: Dialect) -> Position:
@@ -71,9 +75,10 @@ async def position_of(connection: Connection, dialect: Dialect) -> Position:
 
 
 def event_of(epoch: str, seq: int, name: str, *rest: Any) -> Event:
-    """Make an event of a row with `_COLUMNS`."""
-    stream_id, sender, recipient, body = rest
-    return Event.committed(epoch, seq, name, stream_id, sender, recipient, body.encode())
+    """Make an event of a row with `COLUMNS`."""
+    stream_id, sender, recipient, body, contract_id, cause, *others = rest
+    parties = tuple(filter(None, others))
+    return Event.committed(epoch, seq, name, stream_id, sender, recipient, body.encode(), contract_id, cause, parties)
 
 
 def _conditions(wanted: EventFilter, dialect: Dialect) -> Sequence[ColumnElement[bool]]:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import FluxoraError, Unavailable
 from app.store.address import dialect_for, parse_database_url
-from app.store.tables import SCHEMA_REVISION, log_state
+from app.store.tables import SCHEMA_REVISION, log_state, schema_compatible
 
 MIGRATIONS: Final = Path(__file__).parent.parent.parent / "migrations"
 _DISCONNECT_SECONDS: Final = 2.0
@@ -27,10 +27,6 @@ _NO_SCHEMA: Final = ("no such table", "unable to open database file")
 """How SQLite says that the file, or the table in it, is not there."""
 
 _version = Table("alembic_version", MetaData(), Column("version_num", Text))
-
-_compatible = Table("schema_compatible", MetaData(), Column("revision", Text))
-"""Older revisions that the schema still serves: a migration that only expands it keeps them, one that contracts it
-takes them out. So the version before runs on the new schema, and a release is rolled back without a migration."""
 
 
 class UnknownSchema(FluxoraError):
@@ -112,7 +108,7 @@ async def _current(database_url: str, schema: str) -> str | None:
 
 async def _serves(database: Database, revision: str) -> bool:
     """Tell whether the schema says that it serves code of an older revision."""
-    query = select(_compatible.c.revision).where(_compatible.c.revision == revision)
+    query = select(schema_compatible.c.revision).where(schema_compatible.c.revision == revision)
     try:
         return await database.fetch_val(query) is not None
     except UndefinedTableError:

@@ -6,9 +6,22 @@ and what is stored is what goes over the wire.
 
 from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
-SCHEMA_REVISION: Final = "0001"
+SCHEMA_REVISION: Final = "0002"
 """The migration this code is written for; the service serves no other schema."""
 
 metadata = MetaData()
@@ -35,10 +48,20 @@ streams = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
+    Column("chain_stream_id", Text),
+    Column("chain", Text),
     Index("ix_streams_created_at_id", "created_at", "id"),
     Index("ix_streams_sender", "sender"),
     Index("ix_streams_recipient", "recipient"),
+    Index("uq_streams_contract_id_chain_stream_id", "contract_id", "chain_stream_id", unique=True),
 )
+
+
+def _index_of_few(name: str) -> Index:
+    """Return the index of a column that is empty in nearly all events."""
+    given = text(f"{name} IS NOT NULL")
+    return Index(f"ix_stream_events_{name}_id", name, "id", postgresql_where=given, sqlite_where=given)
+
 
 stream_events = Table(
     "stream_events",
@@ -51,9 +74,17 @@ stream_events = Table(
     Column("recipient", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("created_at", Text, nullable=False),
+    Column("contract_id", Text),
+    Column("cause", Text),
+    # A change of recipient is told to the one that it names as old, and to the one who was known, if he is another.
+    Column("former_recipient", Text),
+    Column("known_recipient", Text),
     UniqueConstraint("stream_id", "version", name="uq_stream_events_stream_id_version"),
     Index("ix_stream_events_sender_id", "sender", "id"),
     Index("ix_stream_events_recipient_id", "recipient", "id"),
+    Index("ix_stream_events_contract_id_id", "contract_id", "id"),
+    _index_of_few("former_recipient"),
+    _index_of_few("known_recipient"),
     # Without AUTOINCREMENT, SQLite gives the id of a deleted newest row away again.
     sqlite_autoincrement=True,
 )
@@ -82,3 +113,64 @@ idempotency_keys = Table(
     Column("body", Text, nullable=False),
     Column("created_at", Text, nullable=False, index=True),
 )
+
+chain_contracts = Table(
+    "chain_contracts",
+    metadata,
+    Column("contract_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+)
+"""What events changed of a contract: `app.core.contract.record.state_record`."""
+
+chain_parked = Table(
+    "chain_parked",
+    metadata,
+    Column("id", _id, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("contract_id", Text),
+    Column("missing", Text),
+    Column("why", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("hint", Text),
+    Column("place", Text),
+    Column("created_at", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Index("ix_chain_parked_contract_id_missing", "contract_id", "missing"),
+    sqlite_autoincrement=True,
+)
+"""Items that wait. `key` names one for good; `missing` is the stream on the chain that it waits for."""
+
+chain_positions = Table(
+    "chain_positions",
+    metadata,
+    Column("contract_set", Text, primary_key=True),
+    Column("position", Text),
+    Column("gap_first", BigInteger),
+    Column("gap_last", BigInteger),
+    Column("resumed", Boolean, nullable=False),
+    Column("reread_due", Boolean, nullable=False),
+    Column("updated_at", Text, nullable=False),
+)
+
+chain_leases = Table(
+    "chain_leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text),
+    Column("until", Double, nullable=False),
+)
+"""`until` is Unix seconds by the database's clock."""
+
+chain_outages = Table(
+    "chain_outages",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("since", Text, nullable=False),
+)
+"""What is out of order for every process, also after a restart."""
+
+schema_compatible = Table("schema_compatible", metadata, Column("revision", Text, primary_key=True))
+"""Older revisions that the schema still serves: a migration that only expands it keeps them, one that contracts it
+takes them out. So the version before runs on the new schema, and a release is rolled back without a migration."""

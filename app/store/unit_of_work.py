@@ -12,6 +12,8 @@ from databases.core import Connection
 from sqlalchemy import ColumnElement, Table, and_, or_, select, update
 
 from app.core.clock import timestamp, utc_now
+from app.core.contract.record import stream_of as chain_stream_of
+from app.core.contract.record import stream_record
 from app.core.errors import Unavailable
 from app.core.event import Draft
 from app.core.ports import (
@@ -25,8 +27,9 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.stream import Status, Stream
+from app.store.chain_tables import SqlChainTables
 from app.store.dialect import Dialect, Row, Transaction, Unfit, borrowed, storable, translated
-from app.store.event_log import event_of, position_of
+from app.store.event_log import COLUMNS, event_of, position_of
 from app.store.readers import readers_of
 from app.store.tables import chain_events, idempotency_keys, stream_events, streams
 
@@ -35,6 +38,17 @@ Result = TypeVar("Result")
 _STREAM_NAMES: Final = tuple(field.name for field in fields(Stream))
 _STREAM_COLUMNS: Final = [streams.c[name] for name in _STREAM_NAMES]
 _MUTABLE: Final = ("streamed_amount", "remaining_amount", "end_time", "status", "version", "updated_at")
+_MUTABLE_BY_CHAIN: Final = (
+    *_MUTABLE,
+    "sender",
+    "recipient",
+    "deposit_amount",
+    "rate_per_second",
+    "start_time",
+    "contract_id",
+    "chain_stream_id",
+    "chain",
+)
 
 
 class SqlUnitOfWork:
@@ -45,6 +59,16 @@ class SqlUnitOfWork:
         self._connection = connection
         self._dialect = dialect
         self._transaction = transaction
+
+    @property
+    def chain(self) -> SqlChainTables:
+        """What is kept of the contracts."""
+        return SqlChainTables(self._connection, self._dialect)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection with the open transaction, for statements of the caller's own in it."""
+        return self._connection
 
     async def lock(self, ids: Collection[str]) -> dict[str, Stream]:
         """Return the streams that exist, locked in the order of their ids."""
@@ -60,12 +84,16 @@ class SqlUnitOfWork:
 
     async def update(self, changed: Sequence[Stream]) -> None:
         """Store changed streams, in the order in which they were locked."""
+        await self._update([stream for stream in changed if stream.chain is None], _MUTABLE)
+        await self._update([stream for stream in changed if stream.chain is not None], _MUTABLE_BY_CHAIN)
+
+    async def _update(self, changed: Sequence[Stream], mutable: tuple[str, ...]) -> None:
         if not changed:
             return
-        names = ("id", *_MUTABLE)
-        rows = [{name: getattr(stream, name) for name in names} for stream in changed]
+        names = ("id", *mutable)
+        rows = [_row(stream, names) for stream in changed]
         given = self._dialect.rows(_document(rows), [streams.c[name] for name in names])
-        values = {name: given.c[name] for name in _MUTABLE}
+        values = {name: given.c[name] for name in mutable}
         await self._connection.execute(update(streams).where(streams.c.id == given.c.id).values(values))
 
     async def seen(self, keys: Collection[ChainKey]) -> set[ChainKey]:
@@ -97,9 +125,7 @@ class SqlUnitOfWork:
         rows = [_event_row(draft) for draft in drafts]
         ids = await self._dialect.append(self._connection, stream_events, rows, after=position.head)
         events = [
-            event_of(
-                position.epoch, seq, *(row[name] for name in ("event", "stream_id", "sender", "recipient", "body"))
-            )
+            event_of(position.epoch, seq, *(row[column.name] for column in COLUMNS[1:]))
             for seq, row in zip(ids, rows, strict=True)
         ]
         return Appended(position.at(position.head), events)
@@ -190,14 +216,20 @@ def stream_of(row: Any) -> Stream:
     """Make a stream of its row."""
     # By position: looking a column up by its name costs a microsecond each, of a batch's sixteen thousand.
     values = dict(zip(_STREAM_NAMES, row._mapping, strict=True))
+    if values["chain"] is not None:
+        values["chain"] = chain_stream_of(orjson.loads(values["chain"]))
     return Stream(**{**values, "status": Status(values["status"])})
 
 
-def _row(stream: Stream) -> dict[str, Any]:
-    return {**{name: getattr(stream, name) for name in _STREAM_NAMES}, "status": stream.status.value}
+def _row(stream: Stream, names: Sequence[str] = _STREAM_NAMES) -> dict[str, Any]:
+    row = {**{name: getattr(stream, name) for name in names}, "status": stream.status.value}
+    if stream.chain is not None:
+        row["chain"] = _document(stream_record(stream.chain))
+    return row
 
 
 def _event_row(draft: Draft) -> dict[str, Any]:
+    former, known, *_ = (*draft.parties, None, None)
     return {
         "event": draft.name,
         "stream_id": draft.stream.id,
@@ -205,6 +237,10 @@ def _event_row(draft: Draft) -> dict[str, Any]:
         "sender": draft.stream.sender,
         "recipient": draft.stream.recipient,
         "body": draft.body().decode(),
+        "contract_id": draft.stream.contract_id,
+        "cause": draft.cause,
+        "former_recipient": former,
+        "known_recipient": known,
         "created_at": draft.timestamp,
     }
 

@@ -8,6 +8,7 @@ from quart_schema import QuartSchema
 from app import __version__
 from app.web import problems
 from app.web.api import events, service, streams
+from app.web.body_limit import request_class
 from app.web.feed import sse, websocket
 from app.web.ops import health, pages
 from app.web.ops.openapi import SECURITY_SCHEMES, OpenAPI
@@ -23,6 +24,7 @@ def create_quart(running: Services) -> Quart:
     """Return the app around running services."""
     app = Quart("app", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = running.settings.max_body_bytes
+    app.request_class = request_class(running.settings.max_events_body_bytes)
     app.url_map.strict_slashes = False
     # Merging slashes answers with a redirect to whatever host the client named.
     app.url_map.merge_slashes = False

@@ -24,6 +24,7 @@ class WebSettings(Protocol):
     """The settings that the web keeps."""
 
     max_body_bytes: int
+    max_events_body_bytes: int
     max_message_bytes: int
     message_rate_limit: int
     message_rate_window: float

@@ -42,7 +42,7 @@ _SENTENCES: Final[dict[str, str]] = {
     "union_tag_not_found": "must have a type",
 }
 _PLACE: Final = re.compile(r"at line (\d+) column (\d+)")
-_TAGS: Final = frozenset({"StreamCreated", "StreamUpdated", "StreamCancelled"})
+_TAGS: Final = frozenset({"StreamCreated", "StreamUpdated", "StreamCancelled", "ChainFunction", "contract", "system"})
 """Pydantic names a union's member in the path to a field; the client wrote no such name."""
 
 

@@ -76,11 +76,16 @@ def test_an_event_has_the_wire_form():
         "event": "stream.updated",
         "streamId": STREAM.id,
         "version": 3,
+        "cause": "api",
+        "detail": {},
+        "chain": None,
         "payload": STREAM.to_json(),
         "changed": ["status"],
         "timestamp": timestamp(NOW),
     }
-    assert list(orjson.loads(event.data)) == ["id", "event", "streamId", "version", "payload", "changed", "timestamp"]
+    assert list(orjson.loads(event.data)) == [
+        "id", "event", "streamId", "version", "cause", "detail", "chain", "payload", "changed", "timestamp",
+    ]  # fmt: skip
     assert event.id == "k7f2-1042"
     assert b"\n" not in event.data
 

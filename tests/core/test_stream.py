@@ -163,7 +163,7 @@ def test_json_has_the_wire_names_in_their_order():
     assert list(STREAM.to_json()) == list(JSON_NAMES.values())
     assert ",".join(STREAM.to_json()) == (
         "id,sender,recipient,depositAmount,streamedAmount,remainingAmount,ratePerSecond,startTime,endTime,status,"
-        "contractId,transactionHash,eventIndex,version,createdAt,updatedAt"
+        "contractId,transactionHash,eventIndex,version,createdAt,updatedAt,chainStreamId"
     )
 
 

@@ -238,16 +238,16 @@ async def test_a_batch_says_of_each_event_what_became_of_it():
         StreamCreated(NEW, ("t", 7)),
     ]
     results = await here.streams.ingest(batch)
-    assert [(result.action, result.event_id) for result in results] == [
+    assert [(result.action, *result.ids) for result in results] == [
         ("created", "one-1"),
         ("updated", "one-2"),
-        ("ignored", None),
-        ("ignored", None),
-        ("rejected", None),
+        ("ignored",),
+        ("ignored",),
+        ("rejected",),
         ("cancelled", "one-3"),
-        ("rejected", None),
-        ("rejected", None),
-        ("ignored", None),
+        ("rejected",),
+        ("rejected",),
+        ("ignored",),
     ]
     assert all((result.error is not None) == (result.action == "rejected") for result in results)
     assert [event["id"] for event in published(here)] == ["one-1", "one-2", "one-3"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from app.chain.reader import ConfiguredReader
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable, WriteCollision
 from app.core.event import Draft, Event
@@ -192,6 +193,10 @@ class MemoryUnit:
         self._replays: dict[str, Replay] = {}
         self._rows: list[Row] = []
 
+    @property
+    def chain(self):
+        raise NotImplementedError
+
     async def lock(self, ids: Collection[str]) -> dict[str, Stream]:
         for stream_id in sorted_unique(ids):
             await self._acquire(self._store.row_lock(stream_id))
@@ -285,7 +290,9 @@ class Process:
         self.outages = Outages(self.hub)
         self.relay = Relay(self.hub, self.log, self.outages, poll_seconds=1.0)
         self.feed = Feed(self.hub, self.log, self.outages, look_soon=self.relay.look_soon, replay_concurrency=2)
-        self.streams = StreamService(store, self.relay, timeout=10.0)
+        self.streams = StreamService(
+            store, self.relay, timeout=10.0, reader=ConfiguredReader({}), alarm=lambda *_: None
+        )
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> "Process":

@@ -79,12 +79,15 @@ class ProblemDocument(BaseModel):
 
 
 class ResultDocument(Document):
-    """What became of one chain event."""
+    """What became of one chain event. `id` is its event in the log; `ids` are all of them, where it made several."""
 
-    event_id: str
-    stream_id: str
-    action: Literal["created", "updated", "cancelled", "ignored", "rejected"]
+    event_id: str | None
+    stream_id: str | None
+    action: Literal["created", "updated", "cancelled", "ignored", "rejected", "parked"]
     id: str | None = None
+    ids: list[str] | None = None
+    why: str | None = Field(None, description="why it is parked, for programs")
+    message: str | None = Field(None, description="why it is parked or ignored, for people")
     error: dict[str, JsonValue] | None = None
 
 
@@ -95,6 +98,7 @@ class IngestedDocument(Document):
     accepted: int
     ignored: int
     rejected: int
+    parked: int
 
 
 class AnswerHeaders(BaseModel):

@@ -3,11 +3,20 @@
 from datetime import datetime
 
 from app.core.chain import ChainEvent, StreamCancelled, StreamCreated, StreamUpdated
+from app.core.contract.place import Hint
 from app.core.errors import FieldError, InvalidInput
 from app.core.ports import ChainKey
 from app.core.stream import Stream, StreamChange
 from app.web.api.fields import END_BEFORE_START
-from app.web.api.requests import ChainCancelled, ChainCreated, ChainFact, ChainUpdated, NewStream, StreamPatch
+from app.web.api.requests import (
+    ChainCancelled,
+    ChainCreated,
+    ChainFact,
+    ChainFunction,
+    ChainUpdated,
+    NewStream,
+    StreamPatch,
+)
 
 
 def new_stream(asked: NewStream, now: datetime) -> Stream:
@@ -55,6 +64,11 @@ def chain_event(asked: ChainFact, now: datetime) -> ChainEvent:
             return StreamCancelled(asked.stream_id, key)
     message = f"no such chain event: {asked!r}"
     raise TypeError(message)
+
+
+def hint_of(asked: ChainFunction) -> Hint:
+    """Return what a transaction called."""
+    return Hint(asked.transaction_hash, asked.function, asked.kind, asked.event_index)
 
 
 def _begun(asked: ChainCreated, now: datetime) -> Stream:

@@ -1,5 +1,6 @@
 """`/api/events`: the indexer's batches in, the log out."""
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -15,18 +16,20 @@ from quart_schema import (
     tag_blueprint,
 )
 
+from app.core.chain import ChainEvent
+from app.core.chain_port import RawItem
+from app.core.changes import Ingested
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, FieldError, InvalidInput
 from app.core.event import Event, EventName
 from app.core.filter import EventFilter
-from app.core.ingestion import Ingested
 from app.web.answers import json_answer
 from app.web.api.body import body
 from app.web.api.documents import EventPageDocument, IngestedDocument, TagHeaders
-from app.web.api.domain import chain_event
+from app.web.api.domain import chain_event, hint_of
 from app.web.api.fields import Address
 from app.web.api.parameters import Query, page_size, page_size_shown, query
-from app.web.api.requests import ChainBatch
+from app.web.api.requests import ChainBatch, ChainFact, ChainFunction, RawEvent
 from app.web.api.streams import ReadHeaders
 from app.web.filters import FILTER_FIELDS, filter_of
 from app.web.keys import requires_key
@@ -70,11 +73,22 @@ async def ingest() -> Response:
     service = services().streams
     batch = await body(ChainBatch)
     now = service.now()
-    results = await service.ingest([chain_event(event, now) for event in batch.events])
-    counts = {"accepted": 0, "ignored": 0, "rejected": 0}
+    hints = [hint_of(each) for each in batch.events if isinstance(each, ChainFunction)]
+    events = [_event(each, now) for each in batch.events if not isinstance(each, ChainFunction)]
+    taken = iter(await service.ingest(events, hints))
+    results = [_hinted(each) if isinstance(each, ChainFunction) else next(taken) for each in batch.events]
+    counts = {"accepted": 0, "ignored": 0, "rejected": 0, "parked": 0}
     for result in results:
         counts[result.action if result.action in counts else "accepted"] += 1
     return json_answer({"results": [_result(result) for result in results], **counts})
+
+
+def _event(asked: ChainFact | RawEvent, now: datetime) -> ChainEvent | RawItem:
+    return asked.item() if isinstance(asked, RawEvent) else chain_event(asked, now)
+
+
+def _hinted(hint: ChainFunction) -> Ingested:
+    return Ingested((hint.transaction_hash, hint.event_index), None, "ignored", message="a hint for the others")
 
 
 @blueprint.get("")
@@ -121,14 +135,16 @@ def _page(events: list[Event], cursor: str) -> Response:
 
 
 def _result(result: Ingested) -> dict[str, Any]:
-    transaction, index = result.key
     shown: dict[str, Any] = {
-        "eventId": f"{transaction}-{index}",
+        "eventId": None if result.key is None else "{}-{}".format(*result.key),
         "streamId": result.stream_id,
         "action": result.action,
     }
-    if result.event_id is not None:
-        shown["id"] = result.event_id
+    if result.ids:
+        shown["id"] = result.ids[0]
+    if len(result.ids) > 1:
+        shown["ids"] = result.ids
+    shown |= {name: value for name, value in (("why", result.why), ("message", result.message)) if value is not None}
     if result.error is not None:
         shown["error"] = describe(result.error)
     return shown

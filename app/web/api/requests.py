@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from app.core.accrual import Kind
 from app.core.stream import Status
 from app.web.api.fields import (
     ACCOUNT,
@@ -124,7 +125,31 @@ class ChainCancelled(ChainFact):
     stream_id: StreamId
 
 
-AnyChainEvent = Annotated[ChainCreated | ChainUpdated | ChainCancelled, Field(discriminator="type")]
+class ChainFunction(Asked):
+    """What a transaction called, as its envelope tells: no event does. It holds from `eventIndex` on."""
+
+    type: Literal["ChainFunction"]
+    transaction_hash: TransactionHash
+    function: str | None = Field(None, max_length=64, examples=["update_rate"])
+    kind: Kind | None = None
+    event_index: EventIndex = 0
+
+
+class RawEvent(BaseModel):
+    """An item of Stellar RPC's `getEvents`, as it is. It is Stellar's object, so nothing of it is refused."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Literal["contract", "system"]
+
+    def item(self) -> dict[str, Any]:
+        """Return it as it came."""
+        return {"type": self.type, **(self.model_extra or {})}
+
+
+AnyChainEvent = Annotated[
+    ChainCreated | ChainUpdated | ChainCancelled | ChainFunction | RawEvent, Field(discriminator="type")
+]
 
 
 class ChainBatch(Asked):

@@ -1,0 +1,56 @@
+"""A chain stream as a stream of the service."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from app.core.clock import timestamp
+from app.core.contract.stream import ChainStream
+from app.core.contract.view import view
+from app.core.stream import Status, Stream
+
+_SEED_DECIMALS = 7
+
+
+def entity(chain: ChainStream, before: Stream | None, now: datetime) -> Stream:
+    """Return the stream's next version, its first if there is none before."""
+    shown = view(chain)
+    return Stream(
+        id=chain.id,
+        sender=chain.sender,
+        recipient=chain.recipient,
+        deposit_amount=shown["depositAmount"],
+        streamed_amount=shown["streamedAmount"],
+        remaining_amount=shown["remainingAmount"],
+        rate_per_second=shown["ratePerSecond"],
+        start_time=shown["startTime"],
+        end_time=shown["endTime"],
+        status=Status(chain.status),
+        contract_id=chain.contract_id,
+        transaction_hash=chain.born.transaction_hash,
+        event_index=chain.born.index,
+        version=before.version + 1 if before else 1,
+        created_at=before.created_at if before else timestamp(now),
+        updated_at=timestamp(now),
+        chain_stream_id=shown["chainStreamId"],
+        chain=chain,
+    )
+
+
+def lifted(chain: ChainStream, seed: Stream) -> ChainStream:
+    """Return a stream as its `created` tells it, with what seed events told of it since.
+
+    Their keys are known, so the chain's own events of the same are not taken again.
+    """
+    withdrawn = base_units(seed.streamed_amount, _SEED_DECIMALS if chain.decimals is None else chain.decimals)
+    grown = replace(chain, withdrawn=max(chain.withdrawn, withdrawn), end=seed.end_time or chain.end)
+    return grown.ended(seed.status) if seed.status in {Status.COMPLETED, Status.CANCELLED} else _paused(grown, seed)
+
+
+def base_units(amount: str, decimals: int) -> int:
+    """Return a decimal amount in base units; digits below one unit are cut off."""
+    whole, _, part = amount.partition(".")
+    return int(whole + part[:decimals].ljust(decimals, "0"))
+
+
+def _paused(chain: ChainStream, seed: Stream) -> ChainStream:
+    return replace(chain, status=str(seed.status))

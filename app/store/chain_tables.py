@@ -1,0 +1,145 @@
+"""What is kept of the contracts, within a transaction."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from databases.core import Connection
+from sqlalchemy import and_, delete, insert, select, text, update
+
+from app.core.accrual import Kind
+from app.core.chain_port import ParkedItem
+from app.core.clock import timestamp, utc_now
+from app.core.contract.batch import StreamKey
+from app.core.contract.place import Hint
+from app.store.dialect import Dialect
+from app.store.tables import chain_contracts, chain_outages, chain_parked, streams
+
+_NEW_CONTRACT: Final = "INSERT INTO chain_contracts (contract_id, state) VALUES (:id, '') ON CONFLICT DO NOTHING"
+
+
+class SqlChainTables:
+    """The core's `ChainTables`."""
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        """Work on a transaction that is open."""
+        self._connection = connection
+        self._dialect = dialect
+
+    async def lock_contracts(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the states as they were stored; their rows are locked in the order of their ids."""
+        if not ids:
+            return {}
+        query = (
+            select(chain_contracts)
+            .where(chain_contracts.c.contract_id.in_(sorted(ids)))
+            .order_by(chain_contracts.c.contract_id)
+            .with_for_update()
+        )
+        rows = await self._connection.fetch_all(query)
+        if len(rows) < len(ids):
+            for contract_id in sorted(ids):
+                await self._connection.execute(text(_NEW_CONTRACT).bindparams(id=contract_id))
+            rows = await self._connection.fetch_all(query)
+        return {row["contract_id"]: orjson.loads(row["state"]) for row in rows if row["state"]}
+
+    async def store_contract(self, contract_id: str, state: Mapping[str, Any]) -> None:
+        """Store a state."""
+        row = chain_contracts.c.contract_id == contract_id
+        await self._connection.execute(update(chain_contracts).where(row).values(state=_text(state)))
+
+    async def stream_ids(self, keys: Collection[StreamKey]) -> list[str]:
+        """Return the ids of the streams that are known by these keys."""
+        if not keys:
+            return []
+        columns = [streams.c.contract_id, streams.c.chain_stream_id]
+        given = self._dialect.rows(_key_document(keys, "chain_stream_id"), columns)
+        same = and_(*(column == given.c[column.name] for column in columns))
+        rows = await self._connection.fetch_all(select(streams.c.id).select_from(streams.join(given, same)))
+        return [row["id"] for row in rows]
+
+    async def parked_keys(self, keys: Collection[str]) -> set[str]:
+        """Return those of the items that are parked."""
+        if not keys:
+            return set()
+        query = select(chain_parked.c.key).where(chain_parked.c.key.in_(self._dialect.values(sorted(keys))))
+        return {row["key"] for row in await self._connection.fetch_all(query)}
+
+    async def park(self, items: Sequence[ParkedItem]) -> None:
+        """Park items."""
+        if items:
+            await self._dialect.insert(self._connection, chain_parked, [_row(item) for item in items])
+
+    async def waiting_for(self, keys: Collection[StreamKey]) -> list[ParkedItem]:
+        """Return the items that wait for one of these streams."""
+        columns = [chain_parked.c.contract_id, chain_parked.c.missing]
+        given = self._dialect.rows(_key_document(keys, "missing"), columns)
+        same = and_(*(column == given.c[column.name] for column in columns))
+        query = select(chain_parked).select_from(chain_parked.join(given, same)).order_by(chain_parked.c.id)
+        return [parked_item(row) for row in await self._connection.fetch_all(query)]
+
+    async def parked(self, parked_id: int) -> ParkedItem | None:
+        """Return one, held until the end."""
+        row = await self._connection.fetch_one(
+            select(chain_parked).where(chain_parked.c.id == parked_id).with_for_update()
+        )
+        return None if row is None else parked_item(row)
+
+    async def unpark(self, ids: Collection[int]) -> None:
+        """Forget items."""
+        for each in ids:
+            await self._connection.execute(delete(chain_parked).where(chain_parked.c.id == each))
+
+    async def tried(self, items: Sequence[ParkedItem]) -> None:
+        """Store the tries, and what is waited for now."""
+        for item in items:
+            values = {"missing": item.missing, "why": item.why, "message": item.message, "tries": item.tries}
+            await self._connection.execute(update(chain_parked).where(chain_parked.c.id == item.id).values(values))
+
+    async def set_outage(self, source: str, reason: str | None) -> None:
+        """Store or forget an outage; one that goes on keeps its beginning."""
+        row = chain_outages.c.source == source
+        if reason is None:
+            await self._connection.execute(delete(chain_outages).where(row))
+            return
+        known = await self._connection.fetch_one(select(chain_outages.c.source).where(row))
+        if known is None:
+            values = {"source": source, "reason": reason, "since": timestamp(utc_now())}
+            await self._connection.execute(insert(chain_outages).values(values))
+        else:
+            await self._connection.execute(update(chain_outages).where(row).values(reason=reason))
+
+
+def parked_item(row: Any) -> ParkedItem:
+    """Make an item of its row."""
+    values = dict(row._mapping)
+    values["item"] = json.loads(values["item"])
+    if values["hint"] is not None:
+        digest, function, kind, index = orjson.loads(values["hint"])
+        values["hint"] = Hint(digest, function, kind and Kind(kind), index)
+    return ParkedItem(**values)
+
+
+def _row(item: ParkedItem) -> dict[str, Any]:
+    hint = item.hint
+    return {
+        "key": item.key,
+        "contract_id": item.contract_id,
+        "missing": item.missing,
+        "why": item.why,
+        "message": item.message,
+        "item": json.dumps(item.item),
+        "hint": None if hint is None else _text([hint.transaction_hash, hint.function, hint.kind, hint.event_index]),
+        "place": item.place,
+        "created_at": item.created_at,
+        "tries": item.tries,
+    }
+
+
+def _key_document(keys: Collection[StreamKey], name: str) -> str:
+    return _text([{"contract_id": contract_id, name: str(number)} for contract_id, number in keys])
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
