@@ -92,6 +92,12 @@ def withdrawable(stream: Holding, at: int) -> int:
     return claimable(stream, at)
 
 
+def shown(stream: Holding, at: int) -> dict[str, int | str]:
+    """Return what to answer whoever asks at a time: whole base units as strings, for JSON numbers end at 2^53."""
+    amounts = {"amount": accrued, "claimable": claimable, "withdrawable": withdrawable}
+    return {"at": at} | {name: str(of(stream, at)) for name, of in amounts.items()}
+
+
 def _within(amount: int, deposit: int) -> int:
     return max(0, min(amount, deposit))
 

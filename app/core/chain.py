@@ -74,7 +74,7 @@ class StreamUpdated:
         if streamed is not None and Decimal(streamed) < Decimal(known.streamed_amount):
             message = f"out of order: {known.streamed_amount} is streamed already, which never becomes less"
             raise Conflict(message, field="streamedAmount")
-        return changed(known, self.change, now)
+        return changed(known, self.change, now, fact=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,15 @@ class StreamCancelled:
 
     def apply(self, stream: Stream | None, now: datetime) -> Outcome | None:
         """Cancel it, for good."""
-        return changed(_known(stream, self.target), StreamChange(status=Status.CANCELLED), now)
+        return changed(_known(stream, self.target), StreamChange(status=Status.CANCELLED), now, fact=True)
 
 
-def changed(stream: Stream, change: StreamChange, now: datetime) -> Outcome | None:
-    """Return the outcome of a change to a known stream; None: it is so already. Raises Conflict."""
-    after, names = stream.changed_by(change, now)
+def changed(stream: Stream, change: StreamChange, now: datetime, *, fact: bool = False) -> Outcome | None:
+    """Return the outcome of a change to a known stream; None: it is so already. Raises Conflict.
+
+    `fact`: it happened on the chain already.
+    """
+    after, names = stream.changed_by(change, now, fact=fact)
     if not names:
         return None
     cancelled = "status" in names and after.status is Status.CANCELLED

@@ -6,9 +6,7 @@ from datetime import datetime
 from app.core.clock import timestamp
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import view
-from app.core.stream import Status, Stream
-
-_SEED_DECIMALS = 7
+from app.core.stream import DECIMALS, Status, Stream, base_units
 
 
 def entity(chain: ChainStream, before: Stream | None, now: datetime) -> Stream:
@@ -41,15 +39,9 @@ def lifted(chain: ChainStream, seed: Stream) -> ChainStream:
 
     Their keys are known, so the chain's own events of the same are not taken again.
     """
-    withdrawn = base_units(seed.streamed_amount, _SEED_DECIMALS if chain.decimals is None else chain.decimals)
+    withdrawn = base_units(seed.streamed_amount, DECIMALS if chain.decimals is None else chain.decimals)
     grown = replace(chain, withdrawn=max(chain.withdrawn, withdrawn), end=seed.end_time or chain.end)
     return grown.ended(seed.status) if seed.status in {Status.COMPLETED, Status.CANCELLED} else _paused(grown, seed)
-
-
-def base_units(amount: str, decimals: int) -> int:
-    """Return a decimal amount in base units; digits below one unit are cut off."""
-    whole, _, part = amount.partition(".")
-    return int(whole + part[:decimals].ljust(decimals, "0"))
 
 
 def _paused(chain: ChainStream, seed: Stream) -> ChainStream:

@@ -84,7 +84,7 @@ class ChainTables(Protocol):
         """Return the items that wait for one of these streams."""
 
     async def parked(self, parked_id: int) -> ParkedItem | None:
-        """Return one, held until the end."""
+        """Return one."""
 
     async def unpark(self, ids: Collection[int]) -> None:
         """Forget items that were taken at last."""

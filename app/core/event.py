@@ -20,6 +20,14 @@ class EventName(StrEnum):
 API: Final = "api"
 """The cause of what was asked of the API; whatever the chain tells has one of its own."""
 
+CAUSES: Final = (
+    API, "updated", "created", "cloned", "renewed", "offer_accepted", "share_delegated", "withdrawn", "completed",
+    "cancelled", "keeper_cancelled", "paused", "resumed", "topped_up", "rate_changed", "end_changed",
+    "recipient_changed", "claim_owner_changed", "auto_claim_set", "auto_claim_revoked", "decommissioned",
+    "recommissioned", "closed", "reconciled",
+)  # fmt: skip
+"""Why an event is there. `updated`: an indexer said only that amounts or the end differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:

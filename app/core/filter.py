@@ -37,15 +37,19 @@ class EventFilter:
     recipients: frozenset[str] = frozenset()
     events: frozenset[str] = frozenset()
     participants: frozenset[str] = frozenset()
+    contracts: frozenset[str] = frozenset()
+    causes: frozenset[str] = frozenset()
 
     def matches(self, event: Event) -> bool:
         """Tell whether the event is wanted."""
         return (
             (not self.stream_ids or event.stream_id in self.stream_ids)
             and (not self.senders or event.sender in self.senders)
-            and (not self.recipients or event.recipient in self.recipients)
+            and (not self.recipients or _meets(self.recipients, event.recipient, *event.parties))
             and (not self.events or event.name in self.events)
-            and (not self.participants or event.sender in self.participants or event.recipient in self.participants)
+            and (not self.participants or _meets(self.participants, event.sender, event.recipient, *event.parties))
+            and (not self.contracts or event.contract_id in self.contracts)
+            and (not self.causes or event.cause in self.causes)
         )
 
     def keys(self) -> Iterator[FilterKey]:
@@ -74,6 +78,8 @@ class EventFilter:
             ("recipient", self.recipients),
             ("sender", self.senders),
             ("participant", self.participants),
+            ("contractId", self.contracts),
+            ("cause", self.causes),
             ("event", self.events),
         )
 
@@ -110,16 +116,28 @@ EVERYTHING: Final[FilterKey] = ("", "")
 
 
 def keys_of(event: Event) -> tuple[FilterKey, ...]:
-    """Return the index keys under which a filter that wants this event is found, each once."""
-    participants = dict.fromkeys((event.sender, event.recipient))
-    return (
+    """Return the index keys under which a filter that wants this event is found, each once.
+
+    Who was the recipient until now hears of it as the new one does.
+    """
+    recipients = dict.fromkeys((event.recipient, *event.parties))
+    keys = [
         EVERYTHING,
         ("streamId", event.stream_id),
-        ("recipient", event.recipient),
         ("sender", event.sender),
         ("event", event.name),
-        *(("participant", address) for address in participants),
-    )
+        *(("recipient", address) for address in recipients),
+        *(("participant", address) for address in dict.fromkeys((event.sender, *recipients))),
+    ]
+    if event.contract_id is not None:
+        keys.append(("contractId", event.contract_id))
+    if event.cause is not None:
+        keys.append(("cause", event.cause))
+    return tuple(keys)
+
+
+def _meets(wanted: frozenset[str], *addresses: str) -> bool:
+    return not wanted.isdisjoint(addresses)
 
 
 def any_of(filters: tuple[EventFilter, ...]) -> Wanted:

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.core.chain_port import ChainTables
+from app.core.chain_port import ChainTables, ParkedItem
 from app.core.cursor import Cursor
 from app.core.event import Draft, Event
 from app.core.filter import EventFilter
@@ -138,6 +138,9 @@ class Store(Protocol):
     async def page(self, query: "StreamQuery") -> "StreamPage":
         """Return streams, newest first."""
 
+    async def parked(self, after: int, limit: int) -> list[ParkedItem]:
+        """Return at most `limit` of the chain's items that wait, those with ids above `after`, by their ids."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamQuery:
@@ -148,6 +151,8 @@ class StreamQuery:
     statuses: frozenset[Status] = frozenset()
     senders: frozenset[str] = frozenset()
     recipients: frozenset[str] = frozenset()
+    participants: frozenset[str] = frozenset()
+    contracts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

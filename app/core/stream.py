@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, Self
 from uuid import uuid4
 
+from app.core.accrual import Holding, Kind, Terms
 from app.core.clock import timestamp
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import view
@@ -16,6 +17,9 @@ from app.core.errors import Conflict
 
 MAX_TIME: Final = 253_402_300_799
 """The last second of the year 9999, in Unix seconds: later ones have no ISO 8601 form."""
+
+DECIMALS: Final = 7
+"""Of an amount that is not the chain's own."""
 
 _AMOUNT = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{1,7})?")
 _MAX_DIGITS = 19
@@ -36,6 +40,8 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.COMPLETED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
+CHAIN_TRANSITIONS: Final = {**TRANSITIONS, Status.PAUSED: TRANSITIONS[Status.PAUSED] | {Status.COMPLETED}}
+"""The contract completes a stream that is paused, too."""
 
 
 def parse_amount(text: str) -> str:
@@ -50,6 +56,12 @@ def parse_amount(text: str) -> str:
         message = f"must have at most {_MAX_DIGITS} digits"
         raise ValueError(message)
     return text
+
+
+def base_units(amount: str, decimals: int) -> int:
+    """Return a decimal amount in base units; digits below one unit are cut off."""
+    whole, _, part = amount.partition(".")
+    return int(whole + part[:decimals].ljust(decimals, "0"))
 
 
 def normal_id(text: str) -> str:
@@ -126,18 +138,40 @@ class Stream:
         shown = {json_name: getattr(self, name) for name, json_name in JSON_NAMES.items()}
         return shown if self.chain is None else shown | view(self.chain)
 
-    def changed_by(self, change: "StreamChange", now: datetime) -> tuple["Stream", tuple[str, ...]]:
+    @property
+    def holding(self) -> Holding:
+        """What app.core.accrual needs, in base units: of the chain's token, else of the 7 decimals of an amount."""
+        if self.chain is not None:
+            return self.chain.holding
+        terms = Terms(
+            kind=Kind.LINEAR,
+            rate=base_units(self.rate_per_second, DECIMALS),
+            deposit=base_units(self.deposit_amount, DECIMALS),
+            cliff=self.start_time,
+            end=self.end_time or None,
+            checkpoint=0,
+            checkpoint_at=self.start_time,
+        )
+        return Holding(terms, self.status, base_units(self.streamed_amount, DECIMALS))
+
+    def changed_by(
+        self, change: "StreamChange", now: datetime, *, fact: bool = False
+    ) -> tuple["Stream", tuple[str, ...]]:
         """Return the stream after `change`, and the JSON names of what differs; none: it is the same stream.
+
+        What happened on the chain is a `fact`: a terminal stream may still be paid out, only its status holds.
 
         Raises:
             Conflict: a terminal stream, a transition the status machine does not have, or an end before the start.
 
         """
         wanted = change.given()
-        if not TRANSITIONS[self.status]:
+        following = (CHAIN_TRANSITIONS if fact else TRANSITIONS)[self.status]
+        new_status = change.status not in (None, self.status)
+        if not following and (new_status or not fact):
             message = f"the stream is {self.status}, which is final"
-            raise Conflict(message, field=JSON_NAMES[next(iter(wanted), "status")])
-        if change.status not in (None, self.status) and change.status not in TRANSITIONS[self.status]:
+            raise Conflict(message, field="status" if new_status else JSON_NAMES[next(iter(wanted), "status")])
+        if new_status and change.status not in following:
             message = f"a stream cannot go from {self.status} to {change.status}"
             raise Conflict(message, field="status")
         if change.end_time and change.end_time <= self.start_time:

@@ -80,10 +80,8 @@ class SqlChainTables:
         return [parked_item(row) for row in await self._connection.fetch_all(query)]
 
     async def parked(self, parked_id: int) -> ParkedItem | None:
-        """Return one, held until the end."""
-        row = await self._connection.fetch_one(
-            select(chain_parked).where(chain_parked.c.id == parked_id).with_for_update()
-        )
+        """Return one. Not locked: contracts are locked before their items, and an item twice taken counts once."""
+        row = await self._connection.fetch_one(select(chain_parked).where(chain_parked.c.id == parked_id))
         return None if row is None else parked_item(row)
 
     async def unpark(self, ids: Collection[int]) -> None:

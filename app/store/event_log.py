@@ -29,6 +29,12 @@ COLUMNS: Final = (
     stream_events.c.known_recipient,
 )
 
+_RECIPIENTS: Final = (
+    stream_events.c.recipient,
+    stream_events.c.former_recipient,
+    stream_events.c.known_recipient,
+)
+
 
 class SqlEventLog:
     """Reads the log; no method holds a transaction when it returns."""
@@ -83,18 +89,19 @@ def event_of(epoch: str, seq: int, name: str, *rest: Any) -> Event:
 
 def _conditions(wanted: EventFilter, dialect: Dialect) -> Sequence[ColumnElement[bool]]:
     chosen = (
-        (stream_events.c.stream_id, wanted.stream_ids),
-        (stream_events.c.sender, wanted.senders),
-        (stream_events.c.recipient, wanted.recipients),
-        (stream_events.c.event, wanted.events),
+        ((stream_events.c.stream_id,), wanted.stream_ids),
+        ((stream_events.c.sender,), wanted.senders),
+        (_RECIPIENTS, wanted.recipients),
+        ((stream_events.c.event,), wanted.events),
+        ((stream_events.c.sender, *_RECIPIENTS), wanted.participants),
+        ((stream_events.c.contract_id,), wanted.contracts),
+        ((stream_events.c.cause,), wanted.causes),
     )
-    conditions: list[ColumnElement[bool]] = [
-        column.in_(dialect.values(sorted(values))) for column, values in chosen if values
-    ]
-    if wanted.participants:
-        either = dialect.values(sorted(wanted.participants))
-        conditions.append(or_(stream_events.c.sender.in_(either), stream_events.c.recipient.in_(either)))
-    return conditions
+    return [_in_one_of(columns, dialect.values(sorted(values))) for columns, values in chosen if values]
+
+
+def _in_one_of(columns: Sequence[ColumnElement[Any]], values: Any) -> ColumnElement[bool]:
+    return or_(*(column.in_(values) for column in columns))
 
 
 async def prune(connection: Connection, *, upto: int, token: str) -> bool:

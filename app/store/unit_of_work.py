@@ -11,6 +11,7 @@ from databases import Database
 from databases.core import Connection
 from sqlalchemy import ColumnElement, Table, and_, or_, select, update
 
+from app.core.chain_port import ParkedItem
 from app.core.clock import timestamp, utc_now
 from app.core.contract.record import stream_of as chain_stream_of
 from app.core.contract.record import stream_record
@@ -27,11 +28,11 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.stream import Status, Stream
-from app.store.chain_tables import SqlChainTables
+from app.store.chain_tables import SqlChainTables, parked_item
 from app.store.dialect import Dialect, Row, Transaction, Unfit, borrowed, storable, translated
 from app.store.event_log import COLUMNS, event_of, position_of
 from app.store.readers import readers_of
-from app.store.tables import chain_events, idempotency_keys, stream_events, streams
+from app.store.tables import chain_events, chain_parked, idempotency_keys, stream_events, streams
 
 Result = TypeVar("Result")
 
@@ -199,9 +200,12 @@ class SqlStore:
                 (streams.c.status, query.statuses),
                 (streams.c.sender, query.senders),
                 (streams.c.recipient, query.recipients),
+                (streams.c.contract_id, query.contracts),
             )
             if values
         ]
+        if query.participants:
+            conditions.append(or_(*(side.in_(query.participants) for side in (streams.c.sender, streams.c.recipient))))
         if query.before:
             moment, stream_id = query.before
             conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
@@ -210,6 +214,12 @@ class SqlStore:
         found = [stream_of(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
         return StreamPage(found, (found[-1].created_at, found[-1].id) if more else None)
+
+    async def parked(self, after: int, limit: int) -> list[ParkedItem]:
+        """Return the chain's items that wait, by their ids."""
+        query = select(chain_parked).where(chain_parked.c.id > after).order_by(chain_parked.c.id).limit(limit)
+        rows = await self._readers.run(lambda connection: connection.fetch_all(query))
+        return [parked_item(row) for row in rows]
 
 
 def stream_of(row: Any) -> Stream:

@@ -7,7 +7,7 @@ from quart_schema import QuartSchema
 
 from app import __version__
 from app.web import problems
-from app.web.api import events, service, streams
+from app.web.api import events, parked, service, streams
 from app.web.body_limit import request_class
 from app.web.feed import sse, websocket
 from app.web.ops import health, pages
@@ -39,7 +39,7 @@ def create_quart(running: Services) -> Quart:
         openapi_provider_class=OpenAPI,
     )
     app.extensions[EXTENSION] = running
-    for module in (streams, events, service, health, pages, sse, websocket):
+    for module in (streams, events, parked, service, health, pages, sse, websocket):
         app.register_blueprint(module.blueprint)
     problems.register(app)
     handlers = AnswerAfterBody(app.asgi_app, running.feed.closed)

@@ -5,15 +5,16 @@ from typing import Final
 
 from werkzeug.datastructures import MultiDict
 
-from app.core.addresses import parse_address
+from app.core.addresses import parse_address, parse_contract
 from app.core.errors import FieldError, InvalidInput
-from app.core.event import EventName
+from app.core.event import CAUSES, EventName
 from app.core.filter import EventFilter
 from app.core.stream import normal_id
 
-FILTER_FIELDS: Final = ("streamId", "sender", "recipient", "event", "participant")
+FILTER_FIELDS: Final = ("streamId", "sender", "recipient", "event", "participant", "contractId", "cause")
 
 _ADDRESSES: Final = frozenset({"sender", "recipient", "participant"})
+CHOICES: Final[Mapping[str, Collection[str]]] = {"event": tuple(EventName), "cause": CAUSES}
 
 
 def filter_of(fields: Mapping[str, Sequence[str]]) -> EventFilter:
@@ -40,8 +41,10 @@ def unknown_fields(names: Iterable[str], prefix: str = "") -> list[FieldError]:
 def _problem_with(field: str, value: str) -> str | None:
     if field in _ADDRESSES:
         return _refusal(parse_address, value)
-    if field == "event" and value not in set(EventName):
-        return f"must be one of {', '.join(EventName)}"
+    if field == "contractId":
+        return _refusal(parse_contract, value)
+    if field in CHOICES and value not in CHOICES[field]:
+        return f"must be one of {', '.join(CHOICES[field])}"
     if not value:
         return "must not be empty"
     return None

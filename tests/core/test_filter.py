@@ -8,14 +8,23 @@ from tests.support.memory import row
 
 some = st.frozensets(st.sampled_from("abc"), max_size=2)
 names = st.frozensets(st.sampled_from(["stream.created", "stream.updated"]), max_size=1)
-filters = st.builds(EventFilter, some, some, some, names, some)
+filters = st.builds(EventFilter, some, some, some, names, some, some, some)
 wanted = filters | st.lists(filters, min_size=1, max_size=4).map(tuple).map(any_of)
 events = st.builds(
-    lambda name, stream, sender, recipient: row(
-        1, name=name, stream_id=stream, sender=sender, recipient=recipient
+    lambda name, stream, sender, recipient, contract_id, cause, parties: row(
+        1,
+        name=name,
+        stream_id=stream,
+        sender=sender,
+        recipient=recipient,
+        contract_id=contract_id,
+        cause=cause,
+        parties=tuple(parties),
     ).event("one"),
     st.sampled_from(["stream.created", "stream.updated"]),
     *[st.sampled_from("abc")] * 3,
+    *[st.none() | st.sampled_from("abc")] * 2,
+    st.lists(st.sampled_from("abc"), max_size=2, unique=True),
 )
 
 

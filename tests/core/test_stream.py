@@ -195,10 +195,26 @@ def test_chain_events_on_a_stream():
     assert (cancelled.name, cancelled.changed) == (EventName.CANCELLED, ("status",))
     cancelled_by_update = StreamUpdated(STREAM.id, ("t", 2), StreamChange(status=Status.CANCELLED)).apply(STREAM, NOW)
     assert cancelled_by_update == cancelled
-    with pytest.raises(Conflict):
-        StreamCancelled(STREAM.id, ("t", 3)).apply(cancelled.stream, NOW)
+    assert StreamCancelled(STREAM.id, ("t", 3)).apply(cancelled.stream, NOW) is None
     with pytest.raises(NotFound):
         StreamCancelled(STREAM.id, ("t", 3)).apply(None, NOW)
+
+
+def test_what_happened_on_the_chain_is_taken_in_every_status_but_the_status_holds():
+    paid = StreamUpdated(STREAM.id, ("t", 1), StreamChange(streamed_amount=STREAM.deposit_amount))
+    resumed = StreamUpdated(STREAM.id, ("t", 2), StreamChange(status=Status.ACTIVE))
+    for status in (Status.COMPLETED, Status.CANCELLED):
+        final = replace(STREAM, status=status)
+        assert paid.apply(final, NOW).changed == ("streamedAmount",)
+        with pytest.raises(Conflict, match="final"):
+            resumed.apply(final, NOW)
+        with pytest.raises(Conflict, match="final"):
+            final.changed_by(paid.change, NOW)
+    completed = StreamChange(status=Status.COMPLETED)
+    paused = replace(STREAM, status=Status.PAUSED)
+    assert StreamUpdated(STREAM.id, ("t", 3), completed).apply(paused, NOW).stream.status is Status.COMPLETED
+    with pytest.raises(Conflict, match="paused to completed"):
+        paused.changed_by(completed, NOW)
 
 
 @given(amounts)

@@ -95,6 +95,7 @@ async def test_creates_what_the_chain_says(api, ingest):
         "remainingAmount": "12.5",
         "status": "active",
         "version": 1,
+        "chainStreamId": None,
     }
 
 
@@ -190,13 +191,33 @@ async def test_the_status_machine(ingest):
         updated(stream_id(three), endTime=5),
     )
     assert actions(results)[3:] == [
-        *("updated", "rejected", "rejected", "rejected"),
-        *("updated", "rejected", "cancelled", "rejected", "rejected"),
+        *("updated", "rejected", "ignored", "rejected"),
+        *("updated", "updated", "rejected", "updated", "rejected"),
     ]
     for result in results:
         if result["action"] == "rejected":
             assert result["error"]["status"] == 409
             assert result["error"]["detail"]
+
+
+async def test_an_event_says_why_it_is_there_and_where_on_the_chain(ingest, logged, api):
+    event = created()
+    later = [updated(stream_id(event), **change) for change in ({"streamedAmount": "1"}, {"status": "paused"})]
+    later += [updated(stream_id(event), status="active"), cancelled(stream_id(event))]
+    await ingest(event, *later)
+    other = await api.post("/api/streams", json=new_stream())
+    log = await logged()
+    assert [each["cause"] for each in log] == ["created", "updated", "paused", "resumed", "cancelled", "api"]
+    assert {str(each["detail"]) for each in log} == {"{}"}
+    for given, each in zip([event, *later], log, strict=False):
+        assert each["chain"] == {
+            "contractId": event["contractId"], "streamId": None, "ledger": None, "closedAt": None, "topic": None,
+            "transactionHash": given["transactionHash"], "eventIndex": given["eventIndex"],
+        }  # fmt: skip
+    assert log[-1]["chain"] is None
+    assert log[-1]["streamId"] == other.json()["id"]
+    assert [each["cause"] for each in await logged(cause=["paused", "api"])] == ["paused", "api"]
+    assert [each["id"] for each in await logged(contractId=event["contractId"])] == [each["id"] for each in log[:-1]]
 
 
 async def test_too_many_events_are_refused(api, logged):

@@ -78,6 +78,7 @@ async def test_creates(api):
         "transactionHash": None,
         "eventIndex": None,
         "version": 1,
+        "chainStreamId": None,
     }
     got = await api.get(answer.headers["Location"])
     assert got.content == answer.content

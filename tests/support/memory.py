@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from app.chain.reader import ConfiguredReader
+from app.core.chain_port import ParkedItem
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable, WriteCollision
 from app.core.event import Draft, Event
@@ -41,9 +42,15 @@ class Row:
     sender: str
     recipient: str
     body: bytes
+    contract_id: str | None = None
+    cause: str | None = None
+    parties: tuple[str, ...] = ()
 
     def event(self, epoch: str) -> Event:
-        return Event.committed(epoch, self.seq, self.name, self.stream_id, self.sender, self.recipient, self.body)
+        return Event.committed(
+            epoch, self.seq, self.name, self.stream_id, self.sender, self.recipient, self.body,
+            self.contract_id, self.cause, self.parties,
+        )  # fmt: skip
 
 
 def row(
@@ -54,9 +61,12 @@ def row(
     sender: str = "a",
     recipient: str = "b",
     size: int = 0,
+    contract_id: str | None = None,
+    cause: str | None = None,
+    parties: tuple[str, ...] = (),
 ) -> Row:
     body = orjson.dumps({"event": name, "streamId": stream_id, "seq": seq, "padding": "x" * size})
-    return Row(seq, name, stream_id, sender, recipient, body)
+    return Row(seq, name, stream_id, sender, recipient, body, contract_id, cause, parties)
 
 
 class MemoryLog:
@@ -170,6 +180,9 @@ class MemoryStore:
     async def page(self, query: StreamQuery) -> StreamPage:
         raise NotImplementedError
 
+    async def parked(self, after: int, limit: int) -> list[ParkedItem]:
+        raise NotImplementedError
+
     def row_lock(self, stream_id: str) -> asyncio.Lock:
         return self._row_locks[stream_id]
 
@@ -238,7 +251,17 @@ class MemoryUnit:
         self._check_connection()
         after = Cursor(log.epoch, log.head)
         self._rows = [
-            Row(log.draw(), draft.name, draft.stream.id, draft.stream.sender, draft.stream.recipient, draft.body())
+            Row(
+                log.draw(),
+                draft.name,
+                draft.stream.id,
+                draft.stream.sender,
+                draft.stream.recipient,
+                draft.body(),
+                draft.stream.contract_id,
+                draft.cause,
+                tuple(draft.parties),
+            )
             for draft in drafts
         ]
         await asyncio.sleep(0)

@@ -3,19 +3,15 @@
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt
-from pydantic.alias_generators import to_camel
 
+from app.core.event import CAUSES
 from app.core.stream import Status
+from app.web.api.chain_documents import AccruedDocument, ChainDocument, ChainMembers
+from app.web.api.document import Document
 
 
-class Document(BaseModel):
-    """A JSON object with camelCase names. Readers ignore members that they do not know: more will come."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, frozen=True)
-
-
-class StreamDocument(Document):
-    """A stream. Amounts are decimal strings, times Unix seconds."""
+class StreamDocument(ChainMembers):
+    """A stream. Amounts are decimal strings in tokens, times Unix seconds."""
 
     id: str
     sender: str
@@ -33,6 +29,8 @@ class StreamDocument(Document):
     version: PositiveInt
     created_at: str
     updated_at: str
+    chain_stream_id: str | None = Field(description="its number in the contract; null: not a stream of the chain")
+    accrued: AccruedDocument | None = Field(None, description="only where `at` was asked for")
 
 
 class StreamPageDocument(Document):
@@ -43,12 +41,15 @@ class StreamPageDocument(Document):
 
 
 class EventDocument(Document):
-    """An event of the log."""
+    """An event of the log. One that was committed by a version before 0.2 has no `cause`, `detail` and `chain`."""
 
     id: str
     event: Literal["stream.created", "stream.updated", "stream.cancelled"]
     stream_id: str
     version: PositiveInt
+    cause: str | None = Field(None, description=f"why it is there; by now one of {', '.join(CAUSES)}")
+    detail: dict[str, JsonValue] | None = Field(None, description="what else the cause says; base units as strings")
+    chain: ChainDocument | None = Field(None, description="null: it was asked of the API")
     payload: StreamDocument
     changed: list[str]
     timestamp: str

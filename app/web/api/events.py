@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import orjson
 from pydantic import Field
@@ -21,20 +21,20 @@ from app.core.chain_port import RawItem
 from app.core.changes import Ingested
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, FieldError, InvalidInput
-from app.core.event import Event, EventName
+from app.core.event import CAUSES, Event, EventName
 from app.core.filter import EventFilter
 from app.web.answers import json_answer
 from app.web.api.body import body
 from app.web.api.documents import EventPageDocument, IngestedDocument, TagHeaders
 from app.web.api.domain import chain_event, hint_of
-from app.web.api.fields import Address
+from app.web.api.fields import Address, Contract
 from app.web.api.parameters import Query, page_size, page_size_shown, query
 from app.web.api.requests import ChainBatch, ChainFact, ChainFunction, RawEvent
+from app.web.api.results import shown_result
 from app.web.api.streams import ReadHeaders
 from app.web.filters import FILTER_FIELDS, filter_of
 from app.web.keys import requires_key
 from app.web.ops.answered import answers
-from app.web.problems import describe
 from app.web.services import services
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
@@ -54,6 +54,8 @@ class EventsQuery(Query):
     recipient: list[Address] = Field(default_factory=list)
     event: list[EventName] = Field(default_factory=list)
     participant: list[Address] = Field(default_factory=list)
+    contract_id: list[Contract] = Field(default_factory=list)
+    cause: list[str] = Field(default_factory=list, description=f"one of {', '.join(CAUSES)}")
 
     @property
     def wanted(self) -> EventFilter:
@@ -80,7 +82,7 @@ async def ingest() -> Response:
     counts = {"accepted": 0, "ignored": 0, "rejected": 0, "parked": 0}
     for result in results:
         counts[result.action if result.action in counts else "accepted"] += 1
-    return json_answer({"results": [_result(result) for result in results], **counts})
+    return json_answer({"results": [shown_result(result) for result in results], **counts})
 
 
 def _event(asked: ChainFact | RawEvent, now: datetime) -> ChainEvent | RawItem:
@@ -132,19 +134,3 @@ def _after(text: str, default: Cursor) -> Cursor:
 def _page(events: list[Event], cursor: str) -> Response:
     joined = b",".join(event.data for event in events)
     return json_answer(b'{"events":[%b],"cursor":%b}' % (joined, orjson.dumps(cursor)))
-
-
-def _result(result: Ingested) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "eventId": None if result.key is None else "{}-{}".format(*result.key),
-        "streamId": result.stream_id,
-        "action": result.action,
-    }
-    if result.ids:
-        shown["id"] = result.ids[0]
-    if len(result.ids) > 1:
-        shown["ids"] = result.ids
-    shown |= {name: value for name, value in (("why", result.why), ("message", result.message)) if value is not None}
-    if result.error is not None:
-        shown["error"] = describe(result.error)
-    return shown

@@ -1,7 +1,7 @@
 """Query strings and headers, read into models that check them."""
 
 import re
-from typing import Any, Final, TypeVar, get_origin
+from typing import Annotated, Any, Final, TypeVar, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -26,6 +26,8 @@ class RequestHeaders(BaseModel):
 
 
 _NUMBER: Final = re.compile("[0-9]{1,9}")
+_WHOLE: Final = re.compile("[0-9]{1,19}")
+_MOST_SECONDS: Final = 10**19 - 1
 
 
 def page_size(most: int) -> BeforeValidator:
@@ -43,6 +45,25 @@ def page_size(most: int) -> BeforeValidator:
 def page_size_shown(most: int) -> Any:
     """Return how a `limit` is described."""
     return Field(json_schema_extra={"minimum": 1, "maximum": most}, description="most that one page has")
+
+
+def _whole(given: Any) -> int:
+    if not _WHOLE.fullmatch(str(given)):
+        message = "must be a whole number, from 0"
+        raise ValueError(message)
+    return int(given)
+
+
+Number = Annotated[int, BeforeValidator(_whole), Field(json_schema_extra={"minimum": 0})]
+At = Annotated[
+    int | None,
+    BeforeValidator(_whole),
+    Field(
+        json_schema_extra={"minimum": 0, "maximum": _MOST_SECONDS},
+        description="Unix seconds: the answer says what has accrued then, in base units",
+        examples=[1_767_225_600],
+    ),
+]
 
 
 def query(model: type[Model]) -> Model:

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from pydantic import Field
@@ -16,6 +16,7 @@ from quart_schema import (
     tag_blueprint,
 )
 
+from app.core import accrual
 from app.core.errors import NotFound
 from app.core.ports import IdempotencyKey, StreamQuery
 from app.core.stream import Status, Stream, normal_id
@@ -31,8 +32,8 @@ from app.web.api.documents import (
     VersionHeaders,
 )
 from app.web.api.domain import chain_key, change_of, new_stream
-from app.web.api.fields import Address, form, shown
-from app.web.api.parameters import Query, RequestHeaders, headers, page_size, page_size_shown, query
+from app.web.api.fields import Address, Contract, form, shown
+from app.web.api.parameters import At, Query, RequestHeaders, headers, page_size, page_size_shown, query
 from app.web.api.requests import NewStream, StreamPatch
 from app.web.keys import requires_key
 from app.web.ops.answered import answers
@@ -74,13 +75,16 @@ class ReadHeaders(RequestHeaders):
 
 
 class StreamsQuery(Query):
-    """What streams to list; `status`, `sender` and `recipient` may be repeated."""
+    """What streams to list; the filters may be repeated."""
 
     limit: Annotated[int, page_size(_MOST), page_size_shown(_MOST)] = _DEFAULT
     cursor: PageCursor = Field("", description="`next` of the page before")
     status: list[Status] = Field(default_factory=list)
     sender: list[Address] = Field(default_factory=list)
     recipient: list[Address] = Field(default_factory=list)
+    participant: list[Address] = Field(default_factory=list)
+    contract_id: list[Contract] = Field(default_factory=list)
+    at: At = None
 
     def to_core(self) -> StreamQuery:
         """Return the query that the store knows."""
@@ -91,7 +95,15 @@ class StreamsQuery(Query):
             statuses=frozenset(self.status),
             senders=frozenset(self.sender),
             recipients=frozenset(self.recipient),
+            participants=frozenset(self.participant),
+            contracts=frozenset(self.contract_id),
         )
+
+
+class StreamQueryAt(Query):
+    """For which time to say what has accrued."""
+
+    at: At = None
 
 
 @blueprint.post("")
@@ -129,7 +141,7 @@ async def list_streams() -> Response:
     cursor = str(running.hub.cursor)
     page = await running.store.page(asked.to_core())
     following = None if page.next is None else "_".join(page.next)
-    response = json_answer({"streams": [stream.to_json() for stream in page.streams], "next": following})
+    response = json_answer({"streams": [_shown(stream, asked.at) for stream in page.streams], "next": following})
     response.headers["Last-Event-ID"] = cursor
     if following is not None:
         response.headers["Link"] = f'<{_page_url(following)}>; rel="next"'
@@ -138,18 +150,20 @@ async def list_streams() -> Response:
 
 @blueprint.get("/<stream_id>")
 @operation_id("getStream")
+@document_querystring(StreamQueryAt)
 @document_headers(ReadHeaders)
 @document_response(StreamDocument, HTTPStatus.OK, StreamHeaders)
 @answers(304, 404, 503)
 async def get(stream_id: str) -> Response:
     """Return a stream; `Last-Event-ID` is where to follow the feed from."""
     running = services()
+    at = query(StreamQueryAt).at
     cursor = str(running.hub.cursor)
     stream = await running.store.get(normal_id(stream_id))
     if stream is None:
         message = f"there is no stream {stream_id}"
         raise NotFound(message)
-    response = _stream_response(stream)
+    response = _stream_response(stream, at)
     response.headers["Last-Event-ID"] = cursor
     return response
 
@@ -179,10 +193,15 @@ async def cancel(stream_id: str) -> Response:
     return _stream_response(await services().streams.cancel(normal_id(stream_id), precondition()))
 
 
-def _stream_response(stream: Stream) -> Response:
-    response = json_answer(stream.to_json())
+def _stream_response(stream: Stream, at: int | None = None) -> Response:
+    response = json_answer(_shown(stream, at))
     response.headers["ETag"] = _etag(stream.version)
     return response
+
+
+def _shown(stream: Stream, at: int | None) -> dict[str, Any]:
+    document = stream.to_json()
+    return document if at is None else document | {"accrued": accrual.shown(stream.holding, at)}
 
 
 def _etag(version: int) -> str:

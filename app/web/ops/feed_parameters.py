@@ -2,9 +2,8 @@
 
 from typing import Any, Final
 
-from app.core.event import EventName
 from app.web.feed.query import CURSOR_PARAMETERS
-from app.web.filters import FILTER_FIELDS
+from app.web.filters import CHOICES, FILTER_FIELDS
 
 _HOW: Final = (
     'Does not end, so "Try it out" can\'t show it: follow it with `curl -N <address>`, with `EventSource` in a '
@@ -14,8 +13,8 @@ _HOW: Final = (
 
 def _filter(name: str) -> dict[str, Any]:
     items: dict[str, Any] = {"type": "string", "minLength": 1}
-    if name == "event":
-        items["enum"] = list(EventName)
+    if name in CHOICES:
+        items["enum"] = list(CHOICES[name])
     text = f"only events with this `{name}`; may be repeated"
     return {"name": name, "in": "query", "description": text, "schema": {"type": "array", "items": items}}
 
