@@ -8,6 +8,9 @@ import pytest
 
 from app.__main__ import main
 from app.bootstrap import Application
+from app.chain.catalogue import SHAPES
+from app.core.contract.parked import Why
+from app.core.event import CAUSES
 from app.settings import Settings
 from tests.docs.generated import PARTS, Part
 from tests.support.server import ROOT
@@ -37,6 +40,12 @@ def test_every_route_is_in_the_reference(tmp_path: Path):
     shown = {path for path in paths if not path.startswith(("/static", "/docs/", "/favicon"))}
     missing = sorted(path for path in shown if not re.search(rf"(?<![\w}}]){re.escape(path)}[`?]", text))
     assert not missing, "put these into docs/reference/http.md"
+
+
+def test_the_chain_s_document_has_every_topic_cause_and_reason():
+    text = (DOCS / "chain.md").read_text()
+    names = {*SHAPES, *(cause for cause in CAUSES), *Why}
+    assert not sorted(name for name in names if f"`{name}`" not in text)
 
 
 def test_every_command_is_in_the_reference():
