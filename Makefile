@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check bench format docs lock clean
+.PHONY: help setup run demo test check bench format docs lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ setup: $(VENV)/.dev ## install everything into .venv
 run: $(VENV)/.run ## start the service on SQLite, on this machine only
 	$(BIN)/fluxora migrate
 	exec $(BIN)/fluxora
+
+demo: $(VENV)/.dev ## start the service on a treasury that pays by the second, all on this machine
+	exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
