@@ -1,10 +1,11 @@
 """`fluxora`, or `python -m app`: serve, and what an operator needs beside it."""
 
 import asyncio
+import json
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -12,7 +13,12 @@ from app import __version__
 from app.core.errors import FluxoraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from app.bootstrap import Application
     from app.settings import Settings
+
+Result = TypeVar("Result")
 
 _NO_SERVER = (
     "the service's packages are not installed ({missing} is missing). What can be run here is a client; "
@@ -56,6 +62,56 @@ def serve() -> None:
     except StartError as error:
         _refuse(str(error))
     sys.exit(not clean)
+
+
+@main.command()
+def index() -> None:
+    """Read the chain, and serve nobody, until SIGTERM; for a process of its own beside those that serve."""
+    from app import logs, serving
+    from app.server.sockets import StartError
+
+    settings = _settings()
+    logs.configure(settings.log_level)
+    try:
+        serving.index(settings)
+    except StartError as error:
+        _refuse(str(error))
+
+
+@main.group()
+def chain() -> None:
+    """Look after the reading of the chain."""
+
+
+@chain.command(name="status")
+def chain_status() -> None:
+    """Say how far the chain was read, and what is wrong."""
+    from app.chain import operator
+
+    click.echo(json.dumps(_with_chain(lambda app, ids: operator.status(app.store, ids)), indent=2))
+
+
+@chain.command(name="resume")
+def chain_resume() -> None:
+    """Go on after a gap: ledgers that no server has any more stay unread, and the streams are compared."""
+    from app.chain import operator
+
+    first, last = _with_chain(lambda app, ids: operator.resume(app.services.streams, ids))
+    click.echo(f"ledgers {first} to {last} are left out; the poller goes on, and compares the streams")
+
+
+@chain.command(name="confirm")
+@click.argument("contract")
+def chain_confirm(contract: str) -> None:
+    """Say that this version of the service knows the upgraded code of CONTRACT."""
+    from app.chain import operator
+
+    _with_chain(
+        lambda app, _: operator.confirm(
+            app.services.streams, {each.state.contract_id: each.state for each in app.settings.contracts}, contract
+        )
+    )
+    click.echo(f"{contract} is confirmed")
 
 
 @main.command()
@@ -111,6 +167,23 @@ def new_epoch() -> None:
 
     settings = _settings()
     asyncio.run(schema.new_epoch(settings.database_url.get_secret_value(), settings.database_schema))
+
+
+def _with_chain(work: "Callable[[Application, Sequence[str]], Coroutine[Any, Any, Result]]") -> "Result":
+    """Return what `work` makes of the database, given the contracts. Raises FluxoraError."""
+    from app.bootstrap import Application
+    from app.store.schema import opened
+
+    application = Application(_settings())
+    contracts = [each.state.contract_id for each in application.settings.contracts]
+    if not contracts:
+        _refuse("CHAIN_CONTRACTS names no contract")
+
+    async def run() -> "Result":
+        async with opened(application.database):
+            return await work(application, contracts)
+
+    return asyncio.run(run())
 
 
 def _settings() -> "Settings":

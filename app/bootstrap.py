@@ -14,26 +14,29 @@ from quart import Quart
 from app.broker.consumer import JetStreamTail
 from app.broker.jetstream import Broker
 from app.broker.publisher import Publisher
+from app.chain.indexer import LEASE, Indexer
 from app.chain.reader import ConfiguredReader
 from app.core.background import Background, Runner
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.relay import Relay
+from app.core.shared_outages import SharedOutages
 from app.core.stream_service import StreamService
 from app.core.subscriptions import Feed
 from app.settings import Settings
 from app.store.address import dialect_for, parse_database_url
+from app.store.chain_lease import SqlLease
 from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
 from app.store.schema import opened
-from app.store.unit_of_work import SqlStore
+from app.store.store import SqlStore
 from app.web.admission import Guard, Report
 from app.web.application import create_quart
 from app.web.feed.goodbye import say_goodbye
 from app.web.feed.liveness import Liveness
 from app.web.keys import Keys
 from app.web.ops.metrics import publish_metrics
-from app.web.services import Services, Workers
+from app.web.services import Chain, Services, Workers
 
 _WRITES: Final = "writes"
 _logger = structlog.stdlib.get_logger(__name__)
@@ -58,6 +61,9 @@ class Application:
         self.database = self.dialect.connect()
         self.store = SqlStore(self.database, self.dialect)
         self.services = self._wire(settings, report, workers)
+        self.shared_outages = SharedOutages(
+            self.services.outages, self.store, self.services.streams, parked=self._tell_parked
+        )
         self.quart: Quart = create_quart(self.services)
 
     async def drain(self, deadline: float, told: Callable[[], Awaitable[None]]) -> None:
@@ -117,6 +123,7 @@ class Application:
                 report=report,
             ),
             workers=workers,
+            chain=Chain(polled=bool(settings.rpc_urls)),
             background=Background(),
             keys=Keys(settings.key_hashes),
             liveness=Liveness(
@@ -127,8 +134,11 @@ class Application:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Connect, check the schema, and keep what runs in the background. Raises FluxoraError when it cannot start."""
+    async def running(self, *, indexing: bool | None = None) -> AsyncIterator[None]:
+        """Connect, check the schema, and keep what runs in the background. Raises FluxoraError when it cannot start.
+
+        `indexing`: whether this process reads the chain; None: if the settings say so.
+        """
         settings, services = self.settings, self.services
         retention = Retention(
             self.store,
@@ -141,8 +151,32 @@ class Application:
             runners = {"relay": services.relay.run, "liveness": services.liveness.run, "retention": retention.run}
             if services.workers is not None:
                 runners["metrics"] = partial(publish_metrics, services, services.workers)
-            async with services.background.running({**runners, **self._tails()}):
+            chain = self._chain(indexing=settings.polls if indexing is None else indexing)
+            async with services.background.running({**runners, **self._tails(), **chain}):
                 yield
+
+    def _chain(self, *, indexing: bool) -> dict[str, Runner]:
+        """Return what reads the chain, and what tells the outages that all processes share."""
+        settings, chain = self.settings, self.services.chain
+        if not settings.chain_contracts:
+            return {}
+        runners: dict[str, Runner] = {"outages": self.shared_outages.run}
+        if indexing:
+            indexer = Indexer(
+                {each.state.contract_id: each.start for each in settings.contracts},
+                settings.rpc_urls,
+                settings.chain_passphrase or "",
+                streams=self.services.streams,
+                store=self.store,
+                announcer=self.shared_outages,
+                lease=None if settings.on_sqlite else SqlLease(self.store, LEASE),
+            )
+            chain.progress = indexer.progress
+            runners["indexer"] = indexer.run
+        return runners
+
+    def _tell_parked(self, count: int) -> None:
+        self.services.chain.parked = count
 
     def _tails(self) -> dict[str, Runner]:
         """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""

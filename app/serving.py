@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import platform
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -63,6 +64,29 @@ def serve(settings: Settings) -> bool:
         _run(Application(settings), sockets, announce, inherited=inherited)
         return True
     return _supervise(settings, (sockets, inherited), count, announce)
+
+
+def index(settings: Settings) -> None:
+    """Read the chain until SIGTERM or SIGINT, and serve nobody. Raises StartError, FluxoraError."""
+    if settings.on_sqlite:
+        message = "an SQLite file is for one process: there the service itself reads the chain (CHAIN_POLLER=auto)"
+        raise StartError(message)
+    if not settings.rpc_urls:
+        message = "CHAIN_RPC_URLS, CHAIN_CONTRACTS and CHAIN_PASSPHRASE say what is read, and from where"
+        raise StartError(message)
+    application = Application(settings)
+
+    async def run() -> None:
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        async with application.running(indexing=True):
+            _logger.info("indexing", contracts=len(settings.contracts), nodes=len(settings.rpc_urls))
+            notify("READY=1")
+            await stopped.wait()
+            await application.services.streams.drain()
+
+    asyncio.run(run())
 
 
 def _within_limits(settings: Settings) -> Settings:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.chain.configured import ConfiguredContract, parse_contracts
+from app.chain.configured import ConfiguredContract, parse_contracts, parse_rpc_urls
 from app.core.origin import normal_origin
 from app.store.address import parse_database_url
 
@@ -86,6 +86,15 @@ class Settings(BaseSettings):
     chain_contracts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="contracts whose events are read, comma-separated: `C...[:decimals[:TOKEN]][@start-ledger]`"
     )
+    chain_rpc_urls: SecretStr | None = Field(
+        None, description="`https://` addresses of Stellar RPC, comma-separated: the service reads the chain itself"
+    )
+    chain_passphrase: str | None = Field(
+        None, description="network of those servers, as in `Test SDF Network ; September 2015`; another is refused"
+    )
+    chain_poller: Literal["auto", "off"] = Field(
+        "auto", description="`off`: the chain is read by `python -m app index` alone, not by the processes that serve"
+    )
     max_message_bytes: int = Field(4096, ge=64, description="largest WebSocket message from a client; more closes 1009")
     message_rate_limit: int = Field(10, ge=1, description="client messages in a window; more closes 1008")
     message_rate_window: Seconds = Field(10, description="seconds of that window")
@@ -129,7 +138,7 @@ class Settings(BaseSettings):
                 raise ValueError(message)
         return value
 
-    @field_validator("environment", "log_level", "proxy_header", mode="before")
+    @field_validator("environment", "log_level", "proxy_header", "chain_poller", mode="before")
     @classmethod
     def _any_case(cls, value: Any, info: ValidationInfo) -> Any:
         choices = get_args(cls.model_fields[info.field_name or ""].annotation)
@@ -157,6 +166,12 @@ class Settings(BaseSettings):
     @classmethod
     def _known_contracts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         parse_contracts(value)
+        return value
+
+    @field_validator("chain_rpc_urls")
+    @classmethod
+    def _known_nodes(cls, value: SecretStr | None) -> SecretStr | None:
+        parse_rpc_urls(value.get_secret_value() if value else "")
         return value
 
     @field_validator("api_keys", "cors_origins", "chain_contracts", mode="before")
@@ -190,6 +205,26 @@ class Settings(BaseSettings):
             message = f"HOST={self.host} can be reached from other machines, so it needs API_KEYS"
             raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _whole_chain(self) -> Self:
+        if self.chain_rpc_urls and not self.chain_contracts:
+            message = "CHAIN_RPC_URLS needs CHAIN_CONTRACTS: which contracts are read?"
+            raise ValueError(message)
+        if self.chain_rpc_urls and not self.chain_passphrase:
+            message = "CHAIN_RPC_URLS needs CHAIN_PASSPHRASE: a server of another network would be believed"
+            raise ValueError(message)
+        return self
+
+    @property
+    def polls(self) -> bool:
+        """Whether a process that serves also reads the chain."""
+        return self.chain_rpc_urls is not None and self.chain_poller == "auto"
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        """`chain_rpc_urls`, read. They may hold keys: never show them."""
+        return parse_rpc_urls(self.chain_rpc_urls.get_secret_value() if self.chain_rpc_urls else "")
 
     @property
     def contracts(self) -> tuple[ConfiguredContract, ...]:

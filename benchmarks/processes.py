@@ -22,7 +22,7 @@ import psutil
 from app.core.event import Draft, EventName
 from app.core.stream import Stream
 from app.store.address import dialect_for, parse_database_url
-from app.store.unit_of_work import SqlStore
+from app.store.store import SqlStore
 from benchmarks.run import build_load
 from tests.core.test_stream import STREAM
 from tests.support.hopper import FLAWLESS, Hopper, judge

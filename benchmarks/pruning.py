@@ -23,7 +23,7 @@ from app.core.event import Draft, EventName
 from app.store import retention
 from app.store.address import dialect_for, parse_database_url
 from app.store.schema import migrate, opened
-from app.store.unit_of_work import SqlStore
+from app.store.store import SqlStore
 from tests.store.conftest import new_stream
 from tests.support.postgres import Cluster, find_binaries
 

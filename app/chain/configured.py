@@ -1,7 +1,8 @@
-"""CHAIN_CONTRACTS, read."""
+"""CHAIN_CONTRACTS and CHAIN_RPC_URLS, read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from app.core.addresses import is_address
 from app.core.contract.state import ContractState
@@ -29,6 +30,25 @@ def parse_contracts(texts: Sequence[str]) -> tuple[ConfiguredContract, ...]:
         message = "names a contract twice"
         raise ValueError(message)
     return contracts
+
+
+def parse_rpc_urls(text: str) -> tuple[str, ...]:
+    """Read addresses of Stellar RPC, comma-separated. Raises ValueError, which never repeats them."""
+    # Their paths and users may be keys.
+    urls = tuple(filter(None, map(str.strip, text.split(","))))
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            fit = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            fit = False
+        if not fit:
+            message = "is not a list of http:// or https:// addresses"
+            raise ValueError(message)
+    if len(set(urls)) < len(urls):
+        message = "names an address twice"
+        raise ValueError(message)
+    return urls
 
 
 def _contract(text: str) -> ConfiguredContract:

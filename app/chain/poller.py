@@ -10,11 +10,12 @@ from app.chain.circuit import Circuit
 from app.chain.faults import OutOfRange, RpcFault
 from app.chain.pace import Pace
 from app.chain.polling import Polling
-from app.chain.ports import SOURCE, Announcer, ChainSink, FenceLost, Gap, Standing
+from app.chain.ports import Announcer, ChainSink, FenceLost, Gap, Standing
 from app.chain.position import ChainPosition
 from app.chain.progress import Progress
 from app.chain.provider import Provider, is_lost
 from app.chain.providers import Providers
+from app.core.chain_port import STELLAR_RPC
 from app.core.errors import Unavailable, WriteCollision
 
 _MOST_TROUBLE_SECONDS: Final = 15.0
@@ -80,7 +81,7 @@ class Poller:
         self._position = self._standing.position
         self._progress.gap = self._standing.gap is not None
         if self._standing.gap is not None:
-            await self._announcer.degraded(SOURCE, _gap_reason(self._standing.gap))
+            await self._announcer.degraded(STELLAR_RPC, _gap_reason(self._standing.gap))
 
     async def _turn(self) -> None:
         """Make one call, store what it brought, and wait as long as is right."""
@@ -156,7 +157,7 @@ class Poller:
         if upto != self._position or provider.latest > self._head:
             self._advanced_at = self._now
             progress.gap = False
-            await self._announcer.recovered(SOURCE, "new ledgers are read again")
+            await self._announcer.recovered(STELLAR_RPC, "new ledgers are read again")
         self._position = upto
         self._head = max(self._head, provider.latest)
         progress.position, progress.provider = upto.ledger, provider.name
@@ -206,7 +207,7 @@ class Poller:
 
     async def _tell_silence(self, reason: str) -> None:
         if self._standing.gap is None and self._now - self._advanced_at > self._polling.silent_seconds:
-            await self._announcer.degraded(SOURCE, reason)
+            await self._announcer.degraded(STELLAR_RPC, reason)
 
 
 def _gap_reason(gap: Gap) -> str:

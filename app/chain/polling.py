@@ -16,7 +16,7 @@ class Polling:
     look_seconds: float = LOOK_SECONDS  # between looks for a ledger that is due
     silent_seconds: float = 60.0  # without a new ledger, before readers are told
     store_seconds: float = 30.0  # between positions that are stored though nothing happened
-    gap_seconds: float = 15.0  # between looks at a gap, and for an operator's word
+    gap_seconds: float = 5.0  # between looks at a gap, and for an operator's word
     margin: int = 60  # ledgers above the oldest, so that the window does not move past where we begin
     trouble_seconds: float = 1.0  # wait after the database failed, at first
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from app.chain.answers import RawItem
 from app.chain.position import ChainPosition
 from app.chain.rpc import StellarRpc
 from app.core.errors import FluxoraError
-
-SOURCE: Final = "stellar-rpc"
 
 
 class FenceLost(FluxoraError):

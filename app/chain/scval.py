@@ -41,9 +41,19 @@ def decode(text: str) -> Value:
     if b64encode(data) != text.encode("ascii"):  # two spellings of the same bytes: the unused bits must be zero
         raise Undecodable("base64 in another form than the usual")
     reader = Reader(data)
-    value = _value(reader, 0)
+    value = take(reader)
     reader.end()
     return value
+
+
+def take(reader: Reader) -> Value:
+    """Take a value. Raises Undecodable."""
+    return _value(reader, 0)
+
+
+def take_address(reader: Reader) -> str:
+    """Take an address. Raises Undecodable."""
+    return _address(reader)
 
 
 def _value(reader: Reader, depth: int) -> Value:

@@ -1,7 +1,7 @@
 """Stellar addresses as text: StrKey, SEP-23."""
 
 import binascii
-from base64 import b32encode
+from base64 import b32decode, b32encode
 from enum import IntEnum
 from functools import lru_cache
 
@@ -21,3 +21,8 @@ def encode(version: Version, payload: bytes) -> str:
     """Return the address: base32, without padding, of the version, the payload and their CRC16, little-endian."""
     body = bytes([version]) + payload
     return b32encode(body + binascii.crc_hqx(body, 0).to_bytes(2, "little")).decode("ascii").rstrip("=")
+
+
+def payload(address: str) -> bytes:
+    """Return the bytes of an address whose form and checksum were checked before."""
+    return b32decode(address + "=" * (-len(address) % 8))[1:-2]

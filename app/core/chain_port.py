@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from app.core.contract.batch import StreamKey
 from app.core.contract.parked import Parked
 from app.core.contract.place import Hint, Place
 from app.core.contract.seen import Seen
 from app.core.contract.state import ContractState
+
+STELLAR_RPC: Final = "stellar-rpc"
+"""How outages name the nodes that the chain is read from."""
 
 RawItem = Mapping[str, Any]
 """An item of `getEvents`, as Stellar RPC gives it."""
@@ -62,8 +65,40 @@ class ParkedItem:
     tries: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPosition:
+    """How far a set of contracts was read. `position` is a cursor of Stellar RPC; None: nothing was read yet.
+
+    `gap`: the first and the last ledger that no node has any more. `resumed`: an operator allows to go on after it;
+    `reread_due`: that was done, and the streams are to be compared with the contract.
+    """
+
+    position: str | None = None
+    gap: tuple[int, int] | None = None
+    resumed: bool = False
+    reread_due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutage:
+    """What is out of order for every process, since when (ISO 8601)."""
+
+    source: str
+    reason: str
+    since: str
+
+
 class ChainTables(Protocol):
     """The chain's state, within a unit of work."""
+
+    async def position(self, contract_set: str) -> StoredPosition:
+        """Return how far these contracts were read; nobody else changes it until the end."""
+
+    async def store_position(self, contract_set: str, position: StoredPosition) -> None:
+        """Store how far; `position` was called before."""
+
+    async def open_streams(self, contract_id: str) -> list[int]:
+        """Return the numbers of the contract's streams that it still has a record of, as far as is known."""
 
     async def lock_contracts(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the contracts' states as they were stored; until the end nobody else takes events of theirs."""

@@ -35,13 +35,18 @@ class Outages:
         """Tell whether this source is out of order."""
         return source in self._now
 
-    def begin(self, source: str, reason: str) -> bool:
-        """Announce `service.degraded`, unless just this is known; tells whether it did."""
+    def reason(self, source: str) -> str | None:
+        """Return why a source is out of order, or None."""
+        known = self._now.get(source)
+        return None if known is None else known.reason
+
+    def begin(self, source: str, reason: str, since: str | None = None) -> bool:
+        """Announce `service.degraded`, unless just this is known; tells whether it did. `since`: now, if left out."""
         known = self._now.get(source)
         if known is not None and known.reason == reason:
             return False
         message = messages.degraded(source, reason)
-        since = known.since if known else timestamp(utc_now())
+        since = since or (known.since if known else timestamp(utc_now()))
         self._now[source] = Outage(source, reason, since, message)
         self._hub.announce(message)
         return True

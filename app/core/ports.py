@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.core.chain_port import ChainTables, ParkedItem
+from app.core.chain_port import ChainTables, ParkedItem, StoredOutage, StoredPosition
 from app.core.cursor import Cursor
 from app.core.event import Draft, Event
 from app.core.filter import EventFilter
@@ -140,6 +140,15 @@ class Store(Protocol):
 
     async def parked(self, after: int, limit: int) -> list[ParkedItem]:
         """Return at most `limit` of the chain's items that wait, those with ids above `after`, by their ids."""
+
+    async def parked_count(self) -> int:
+        """Return how many items wait."""
+
+    async def chain_position(self, contract_set: str) -> StoredPosition:
+        """Return how far these contracts were read."""
+
+    async def chain_outages(self) -> list[StoredOutage]:
+        """Return what is out of order for every process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,11 +92,8 @@ class RawBatch:
             if state != before:
                 await unit.chain.store_contract(contract_id, state_record(state))
             if state.reasons != before.reasons:
-                reason = ", ".join(sorted(state.reasons)) or None
-                if reason and state.pause_reason:
-                    reason = f"{reason} ({state.pause_reason})"
-                self.alarms[state.source] = reason
-                await unit.chain.set_outage(state.source, reason)
+                self.alarms[state.source] = state.told
+                await unit.chain.set_outage(state.source, state.told)
         await unit.chain.unpark(self._done)
         await unit.chain.park([self._parked_item(*each) for each in self._parked if each[0].waited is None])
         await unit.chain.tried([self._parked_item(*each) for each in self._parked if each[0].waited is not None])

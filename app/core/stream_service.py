@@ -11,8 +11,9 @@ import structlog
 
 from app.core.chain import ChainEvent, Outcome, changed
 from app.core.chain_port import ChainReader, RawItem
-from app.core.changes import Ingested, draft_of
+from app.core.changes import Changes, Ingested, draft_of
 from app.core.clock import Clock, utc_now
+from app.core.contract.audit import StreamRecord
 from app.core.contract.place import Hint
 from app.core.encoding import encode
 from app.core.errors import (
@@ -29,6 +30,7 @@ from app.core.ingest_batch import IngestBatch, glances_of
 from app.core.ports import ChainKey, IdempotencyKey, Store, UnitOfWork
 from app.core.precondition import Precondition
 from app.core.raw_batch import waiting_entry
+from app.core.reconciliation import reconcile
 from app.core.relay import Relay
 from app.core.stream import Status, Stream, StreamChange
 
@@ -180,6 +182,26 @@ class StreamService:
     async def ingest_raw(self, items: Sequence[RawItem], also: Also | None = None) -> list[Ingested]:
         """Take items of `getEvents` as they are; see `ingest`."""
         return await self.ingest(items, also=also)
+
+    async def open_chain_streams(self, contract_id: str) -> list[int]:
+        """Return the contract's numbers of the streams that it has not closed."""
+
+        async def work(unit: UnitOfWork) -> tuple[list[int], Sequence[Draft]]:
+            return await unit.chain.open_streams(contract_id), ()
+
+        numbers, _ = await self._write(work)
+        return numbers
+
+    async def reconcile(self, contract_id: str, records: Sequence[StreamRecord], ledger: int) -> int:
+        """Put streams right by the contract's own records, as of a ledger; returns how many differed."""
+
+        async def work(unit: UnitOfWork) -> tuple[Changes, Sequence[Draft]]:
+            changes = Changes(self.now())
+            await reconcile(unit, changes, contract_id, records, ledger)
+            return changes, changes.drafts
+
+        changes, _ = await self._write(work)
+        return len(changes.drafts)
 
     async def retry(self, parked_id: int) -> Ingested:
         """Try an item again that waits. Raises NotFound."""

@@ -9,13 +9,17 @@ from databases.core import Connection
 from sqlalchemy import and_, delete, insert, select, text, update
 
 from app.core.accrual import Kind
-from app.core.chain_port import ParkedItem
+from app.core.chain_port import ParkedItem, StoredPosition
 from app.core.clock import timestamp, utc_now
 from app.core.contract.batch import StreamKey
 from app.core.contract.place import Hint
 from app.store.dialect import Dialect
-from app.store.tables import chain_contracts, chain_outages, chain_parked, streams
+from app.store.tables import chain_contracts, chain_outages, chain_parked, chain_positions, streams
 
+_NEW_POSITION: Final = (
+    "INSERT INTO chain_positions (contract_set, resumed, reread_due, updated_at)"
+    " VALUES (:set, :no, :no, :now) ON CONFLICT DO NOTHING"
+)
 _NEW_CONTRACT: Final = "INSERT INTO chain_contracts (contract_id, state) VALUES (:id, '') ON CONFLICT DO NOTHING"
 
 
@@ -26,6 +30,35 @@ class SqlChainTables:
         """Work on a transaction that is open."""
         self._connection = connection
         self._dialect = dialect
+
+    async def position(self, contract_set: str) -> StoredPosition:
+        """Return how far the contracts were read; the row is locked."""
+        new = text(_NEW_POSITION).bindparams(set=contract_set, no=False, now=timestamp(utc_now()))
+        await self._connection.execute(new)
+        query = select(chain_positions).where(chain_positions.c.contract_set == contract_set).with_for_update()
+        return stored_position(await self._connection.fetch_one(query))
+
+    async def store_position(self, contract_set: str, position: StoredPosition) -> None:
+        """Store how far."""
+        first, last = position.gap or (None, None)
+        values = {
+            "position": position.position,
+            "gap_first": first,
+            "gap_last": last,
+            "resumed": position.resumed,
+            "reread_due": position.reread_due,
+            "updated_at": timestamp(utc_now()),
+        }
+        row = chain_positions.c.contract_set == contract_set
+        await self._connection.execute(update(chain_positions).where(row).values(values))
+
+    async def open_streams(self, contract_id: str) -> list[int]:
+        """Return the numbers of the contract's streams, but for those that it closed."""
+        query = select(streams.c.chain_stream_id, streams.c.chain).where(
+            streams.c.contract_id == contract_id, streams.c.chain_stream_id.is_not(None)
+        )
+        rows = await self._connection.fetch_all(query)
+        return sorted(int(row["chain_stream_id"]) for row in rows if orjson.loads(row["chain"])["closed_at"] is None)
 
     async def lock_contracts(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the states as they were stored; their rows are locked in the order of their ids."""
@@ -107,6 +140,14 @@ class SqlChainTables:
             await self._connection.execute(insert(chain_outages).values(values))
         else:
             await self._connection.execute(update(chain_outages).where(row).values(reason=reason))
+
+
+def stored_position(row: Any) -> StoredPosition:
+    """Make a position of its row; None: nothing is stored."""
+    if row is None:
+        return StoredPosition()
+    gap = None if row["gap_first"] is None else (row["gap_first"], row["gap_last"])
+    return StoredPosition(row["position"], gap, bool(row["resumed"]), bool(row["reread_due"]))
 
 
 def parked_item(row: Any) -> ParkedItem:

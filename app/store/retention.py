@@ -14,8 +14,8 @@ from app.core.clock import Clock, timestamp, utc_now
 from app.core.errors import FluxoraError
 from app.store.event_log import prune
 from app.store.prunable import Prunable
+from app.store.store import SqlStore
 from app.store.tables import idempotency_keys
-from app.store.unit_of_work import SqlStore
 
 Result = TypeVar("Result")
 

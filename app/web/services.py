@@ -1,7 +1,8 @@
 """What the routes work with, wired by `app.bootstrap`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
 from quart import current_app
@@ -70,6 +71,32 @@ class Workers(Protocol):
         """Return the others' metrics, by their numbers."""
 
 
+class ChainProgress(Protocol):
+    """How far the chain was read. Where another process reads it, only what that one stored is known."""
+
+    leader: bool
+    position: int
+    head: int
+    lag_seconds: float
+    provider: str
+    gap: bool
+    calls: Counter[tuple[str, str, str]]
+    items: Counter[str]
+
+    @property
+    def lag_ledgers(self) -> int:
+        """Ledgers that the nodes have and that were not read."""
+
+
+@dataclass(slots=True)
+class Chain:
+    """What is known of the chain. `progress` None: this process does not read it; `polled`: some process does."""
+
+    polled: bool = False
+    progress: ChainProgress | None = None
+    parked: int = 0
+
+
 @dataclass(slots=True)
 class Services:
     """The parts of a running service."""
@@ -87,6 +114,7 @@ class Services:
     liveness: Liveness
     background: Background
     workers: Workers | None = None
+    chain: Chain = field(default_factory=Chain)
 
     @property
     def draining(self) -> bool:

@@ -1,7 +1,6 @@
 """Start the service on a chain of its own, which tells the story: `make demo`."""
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -26,7 +25,6 @@ def main() -> int:
     rpc = serve(0, node)
     with tempfile.TemporaryDirectory(prefix="fluxora-demo-") as folder:
         environment = {
-            "API_KEYS": secrets.token_urlsafe(32),
             "DATABASE_URL": f"sqlite:///{folder}/demo.db",
             **os.environ,
             "CHAIN_CONTRACTS": f"{told['contract']}:{told['decimals']}:{told['token']}@{told['first']}",

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from app.core.errors import WriteCollision
 from app.core.stream import Stream
 from app.store.address import dialect_for, parse_database_url
-from app.store.unit_of_work import SqlStore
+from app.store.store import SqlStore
 from app.web.api.domain import chain_event
 from app.web.api.requests import ChainCreated
 from tests.support.data import RECIPIENT, address, cancelled, created, new_stream, stream_id, transaction, updated

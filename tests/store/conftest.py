@@ -15,7 +15,7 @@ from app.store.address import dialect_for, parse_database_url
 from app.store.dialect import Dialect
 from app.store.event_log import SqlEventLog
 from app.store.schema import opened
-from app.store.unit_of_work import SqlStore
+from app.store.store import SqlStore
 from tests.core.test_stream import STREAM
 from tests.support.server import prepare
 

@@ -50,6 +50,13 @@ class ContractState:
         """The emergency pause is on."""
         return bool(self.reasons & EMERGENCY)
 
+    @property
+    def told(self) -> str | None:
+        """What readers are told of the emergencies that are on; None: none is."""
+        paused = next((each for each in ("pr_pause", "gl_pause") if each in self.reasons), None)
+        more = f" ({self.pause_reason})" if self.pause_reason else ""
+        return ", ".join(f"{each}{more}" if each == paused else each for each in sorted(self.reasons)) or None
+
     def pending_in(self, place: Place) -> Pending:
         """Return what is pending in the transaction of this place."""
         if self.pending and self.pending.transaction_hash == place.transaction_hash:

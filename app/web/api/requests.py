@@ -160,10 +160,14 @@ class ChainBatch(Asked):
     events: list[AnyChainEvent] = Field(max_length=MAX_BATCH)
 
 
-_source = "[a-z0-9][a-z0-9._-]{0,63}"
+_source = "([a-z0-9][a-z0-9._-]{0,63}|contract:C[A-Z2-7]{55})"
 Source = Annotated[
     str,
-    form(_source, "1 to 64 lower-case letters, digits, dots, dashes or underscores, the first a letter or digit"),
+    form(
+        _source,
+        "1 to 64 lower-case letters, digits, dots, dashes or underscores, the first a letter or digit,"
+        " or contract:C...",
+    ),
     shown(_source, "operator"),
 ]
 

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from quart import Blueprint, Response
 from quart_schema import document_request, operation_id, tag_blueprint
 
+from app.core.chain_port import STELLAR_RPC
 from app.core.errors import Conflict
 from app.core.relay import DATABASE
 from app.web.api.body import body
@@ -44,6 +45,7 @@ async def recovered() -> Response:
 
 
 def _refuse_own(source: str) -> None:
-    if source == DATABASE:
-        message = "the service itself watches the database; name another source"
+    watched = {DATABASE, STELLAR_RPC} if services().chain.polled else {DATABASE}
+    if source in watched:
+        message = f"the service itself watches {source}; name another source"
         raise Conflict(message, field="source")

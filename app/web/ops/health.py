@@ -39,6 +39,7 @@ async def health() -> Response:
         },
         database={"reachable": DATABASE not in running.outages, "latencyMs": running.relay.latency_ms},
         outages=outages,
+        **({"chain": _chain(running)} if running.chain.polled else {}),
     )
 
 
@@ -62,6 +63,21 @@ async def metrics() -> Response:
     """Return Prometheus metrics."""
     content, content_type = render(services())
     return Response(content, content_type=content_type)
+
+
+def _chain(running: Services) -> dict[str, Any]:
+    progress = running.chain.progress
+    shown: dict[str, Any] = {"parked": running.chain.parked, "leader": bool(progress and progress.leader)}
+    if progress and progress.leader:
+        shown |= {
+            "ledger": progress.position,
+            "head": progress.head,
+            "lagLedgers": progress.lag_ledgers,
+            "lagSeconds": round(progress.lag_seconds, 1),
+            "node": progress.provider,
+            "gap": progress.gap,
+        }
+    return shown
 
 
 def _workers(running: Services) -> list[dict[str, int]]:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from app.logs import dropped
-from app.web.services import Services, Workers
+from app.web.services import Chain, Services, Workers
 
 _PUBLISH_SECONDS: Final = 1.0
 """How old another worker's figures may be: Prometheus scrapes every 15 seconds or so."""
@@ -50,9 +50,37 @@ class _Snapshot(Collector):
         if running.relay.latency_ms is not None:
             seconds = running.relay.latency_ms / 1000
             yield GaugeMetricFamily("fluxora_database_latency_seconds", "Last look at the log", seconds)
+        if running.chain.polled:
+            yield from _chain(running.chain)
         process = GaugeMetricFamily("fluxora_process", "The process that answers", labels=["process"])
         process.add_metric([str(os.getpid())], 1)
         yield process
+
+
+def _chain(chain: Chain) -> Iterator[Metric]:
+    yield GaugeMetricFamily("fluxora_chain_parked", "Items of the chain that wait", chain.parked)
+    progress = chain.progress
+    if progress is None:
+        return
+    yield GaugeMetricFamily("fluxora_chain_leader", "1: this process reads the chain", progress.leader)
+    yield GaugeMetricFamily("fluxora_chain_gap", "1: ledgers are lost, and an operator must say go on", progress.gap)
+    if not progress.leader:
+        return
+    yield GaugeMetricFamily("fluxora_chain_position", "Ledger up to which the chain was read", progress.position)
+    yield GaugeMetricFamily("fluxora_chain_head", "Newest ledger that a node had", progress.head)
+    yield GaugeMetricFamily("fluxora_chain_lag_ledgers", "Ledgers that were not read yet", progress.lag_ledgers)
+    yield GaugeMetricFamily("fluxora_chain_lag_seconds", "About how old the oldest of them is", progress.lag_seconds)
+    provider = GaugeMetricFamily("fluxora_chain_provider", "The node that is asked", labels=["node"])
+    provider.add_metric([progress.provider], 1)
+    yield provider
+    calls = CounterMetricFamily("fluxora_chain_calls", "Calls of nodes", labels=["node", "method", "outcome"])
+    for labels, count in progress.calls.items():
+        calls.add_metric(labels, count)
+    yield calls
+    items = CounterMetricFamily("fluxora_chain_items", "Items read, by what became of them", labels=["outcome"])
+    for outcome, count in progress.items.items():
+        items.add_metric([outcome], count)
+    yield items
 
 
 class _Group(Collector):

@@ -1,0 +1,129 @@
+"""The store: opens units of work, and reads streams."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from databases import Database
+from databases.core import Connection
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from app.core.chain_port import ParkedItem, StoredOutage, StoredPosition
+from app.core.errors import Unavailable
+from app.core.ports import (
+    StreamPage,
+    StreamQuery,
+)
+from app.core.stream import Stream
+from app.store.chain_tables import parked_item, stored_position
+from app.store.dialect import Dialect, Transaction, Unfit, borrowed, storable, translated
+from app.store.readers import readers_of
+from app.store.rows import STREAM_COLUMNS, stream_of
+from app.store.tables import (
+    chain_outages,
+    chain_parked,
+    chain_positions,
+    streams,
+)
+from app.store.unit_of_work import SqlUnitOfWork
+
+Result = TypeVar("Result")
+
+
+class SqlStore:
+    """Opens units of work, and reads streams."""
+
+    def __init__(self, database: Database, dialect: Dialect) -> None:
+        """`database` is connected by whoever owns it."""
+        self._database = database
+        self._dialect = dialect
+        self._readers = readers_of(database, dialect)
+        self._writers = asyncio.Semaphore(dialect.concurrent_writers)
+        self.told: Callable[[str | None], None] = lambda _: None
+        """Told after each transaction what somebody must mend before writes succeed, or None."""
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
+        """Open a unit of work; leaving it without `commit` undoes it."""
+        async with self.transaction() as (connection, transaction):
+            yield SqlUnitOfWork(connection, self._dialect, transaction)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[tuple[Connection, Transaction]]:
+        """Open a transaction, in the one queue in which all writers wait; run it in a task that is not cancelled."""
+        try:
+            with translated():
+                async with (
+                    self._writers,
+                    borrowed(self._database) as connection,
+                    self._dialect.transaction(connection) as transaction,
+                ):
+                    yield connection, transaction
+        except Unavailable as error:
+            if isinstance(error.__cause__, Unfit):
+                self.told(str(error))
+            raise
+        self.told(None)
+
+    async def read(self, read: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Return what `read` makes of a connection, in the one queue of readers. Raises Unavailable."""
+        return await self._readers.run(read)
+
+    async def settle(self) -> None:
+        """Do what a writer would otherwise have to do after many small changes."""
+        await self._readers.run(self._dialect.settle)
+
+    async def get(self, stream_id: str) -> Stream | None:
+        """Return one stream."""
+        if not storable(stream_id):
+            return None
+        query = select(*STREAM_COLUMNS).where(streams.c.id == stream_id)
+        row = await self._readers.run(lambda connection: connection.fetch_one(query))
+        return None if row is None else stream_of(row)
+
+    async def page(self, query: StreamQuery) -> StreamPage:
+        """Return streams, newest first."""
+        created_at, identity = streams.c.created_at, streams.c.id
+        conditions: list[ColumnElement[bool]] = [
+            column.in_(values)
+            for column, values in (
+                (streams.c.status, query.statuses),
+                (streams.c.sender, query.senders),
+                (streams.c.recipient, query.recipients),
+                (streams.c.contract_id, query.contracts),
+            )
+            if values
+        ]
+        if query.participants:
+            conditions.append(or_(*(side.in_(query.participants) for side in (streams.c.sender, streams.c.recipient))))
+        if query.before:
+            moment, stream_id = query.before
+            conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
+        ordered = select(*STREAM_COLUMNS).where(*conditions).order_by(created_at.desc(), identity.desc())
+        rows = await self._readers.run(lambda connection: connection.fetch_all(ordered.limit(query.limit + 1)))
+        found = [stream_of(row) for row in rows[: query.limit]]
+        more = len(rows) > query.limit
+        return StreamPage(found, (found[-1].created_at, found[-1].id) if more else None)
+
+    async def parked(self, after: int, limit: int) -> list[ParkedItem]:
+        """Return the chain's items that wait, by their ids."""
+        query = select(chain_parked).where(chain_parked.c.id > after).order_by(chain_parked.c.id).limit(limit)
+        rows = await self._readers.run(lambda connection: connection.fetch_all(query))
+        return [parked_item(row) for row in rows]
+
+    async def parked_count(self) -> int:
+        """Return how many items wait."""
+        query = select(func.count()).select_from(chain_parked)
+        return int(await self._readers.run(lambda connection: connection.fetch_val(query)))
+
+    async def chain_position(self, contract_set: str) -> StoredPosition:
+        """Return how far these contracts were read."""
+        query = select(chain_positions).where(chain_positions.c.contract_set == contract_set)
+        return stored_position(await self._readers.run(lambda connection: connection.fetch_one(query)))
+
+    async def chain_outages(self) -> list[StoredOutage]:
+        """Return what is out of order for every process."""
+        query = select(chain_outages).order_by(chain_outages.c.source)
+        rows = await self._readers.run(lambda connection: connection.fetch_all(query))
+        return [StoredOutage(row["source"], row["reason"], row["since"]) for row in rows]

@@ -1,0 +1,286 @@
+"""The service reads the chain itself: real processes, real sockets, nodes with faults, both transports."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from stellar_sdk import Address, scval, xdr
+
+from app.chain.item import parse, read
+from app.chain.ledger_entry import key_of
+from app.core.contract.batch import fold_all
+from tests.conftest import api_of
+from tests.support.chain import contract_of, load, raw_item
+from tests.support.chain_api import configured
+from tests.support.feeds import follow
+from tests.support.polled import nodes_of
+from tests.support.server import environment, run_app, until
+
+EIGHT = "http429=0.1:0.05,http503=0.1,reset=0.1,cut=0.1,rpc32001=0.1,stale=0.2:5,dup=0.3:3,short=0.3"
+DENSE = load("script_dense")
+FIRST = 3_700_000
+
+
+def told(script) -> list[tuple[str, int, str]]:
+    """What a feed must tell of a script: transaction, index and cause, in the chain's order."""
+    contract = contract_of(script, hints=False)
+    ours = [row for row in script["events"] if row["contract"] == script["contract"]]
+    seen = [read(parse(raw_item(row)), {script["contract"]}, frozenset()) for row in ours]
+    folded = fold_all({contract.contract_id: contract}, {}, seen)
+    return [
+        (outcome.chain["transactionHash"], outcome.chain["eventIndex"], outcome.cause)
+        for _, step in folded.steps
+        for outcome in step.outcomes
+    ]
+
+
+def got(client) -> list[tuple[str, int, str]]:
+    return [(each["chain"]["transactionHash"], each["chain"]["eventIndex"], each["cause"]) for each in client.events]
+
+
+def reading(nodes, **more) -> dict[str, object]:
+    return {
+        "chain_contracts": f"{nodes.contract}:{nodes.script['decimals']}@{FIRST}",
+        "chain_rpc_urls": ",".join(nodes.urls),
+        "chain_passphrase": nodes.passphrase,
+        **more,
+    }
+
+
+class Index:
+    """`python -m app index`, in a process of its own."""
+
+    def __init__(self, server, settings) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app", "index"],
+            cwd=server.cwd,
+            env=environment({**server.settings, **settings}),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert any('"indexing"' in line for line in self.process.stdout)
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def nodes():
+    with nodes_of("dense", latest=FIRST + 20, every=0.15) as nodes:
+        yield nodes
+
+
+async def test_everything_on_the_chain_is_in_both_feeds_once_and_in_order_whatever_the_nodes_do(
+    make_server, backend, nodes
+):
+    nodes.add(EIGHT)
+    nodes.add(EIGHT, lag=2, shape="v23")
+    server = make_server(backend=backend, **reading(nodes))
+    wanted = told(DENSE)
+    async with (
+        api_of(server) as api,
+        follow(server, "websocket", cursor="") as one,
+        follow(server, "sse", cursor="") as two,
+    ):
+        log = (await api.get("/api/events", params={"limit": 1000})).json()["events"]
+        missed = [(each["chain"]["transactionHash"], each["chain"]["eventIndex"], each["cause"]) for each in log]
+        for client in (one, two):
+            await client.until(lambda c=client: c.events and got(c)[-1] == wanted[-1], 45)
+            received = got(client)
+            assert [*missed[: len(wanted) - len(received)], *received] == wanted
+        seen = {(row["txHash"], row["eventIndex"]) for row in DENSE["events"] if row["contract"] == DENSE["contract"]}
+        assert len(seen) == 380
+        health = (await api.get("/health")).json()
+        assert health["chain"]["leader"]
+        assert health["chain"]["ledger"] >= DENSE["events"][-1]["ledger"]
+        metrics = (await api.get("/metrics")).text
+        assert 'fluxora_chain_items_total{outcome="events"}' in metrics
+        assert "secret-key" not in metrics
+        busy = await api.post("/api/service/degraded", json={"source": "stellar-rpc", "reason": "x"})
+        assert (busy.status_code, busy.json()["errors"][0]["field"]) == (409, "source")
+    assert server.stop() == 0
+    assert "secret-key" not in json.dumps(server.lines)
+
+
+@pytest.mark.postgresql
+async def test_two_indexers_one_of_them_killed_and_a_second_that_ends_well(make_server, nodes):
+    nodes.add()
+    server = make_server(backend="postgresql", **reading(nodes, chain_poller="off"))
+    wanted = told(DENSE)
+    nodes.chain.set(paused=True)
+    async with follow(server, "sse") as client, api_of(server) as api:
+        pair = [await asyncio.to_thread(Index, server, {}) for _ in range(2)]
+        await client.count(30, 30)
+        nodes.chain.set(paused=False)
+        health = (await api.get("/health")).json()
+        assert health["chain"] == {"parked": 0, "leader": False}
+        await asyncio.to_thread(pair[0].end, signal.SIGKILL)
+        third = await asyncio.to_thread(Index, server, {})
+        await client.until(lambda: got(client)[-1] == wanted[-1], 45)
+        assert got(client) == wanted
+        for each in (pair[1], third):
+            assert await asyncio.to_thread(each.end, signal.SIGTERM) == 0
+
+
+async def test_a_gap_is_told_everywhere_and_an_operator_goes_on_after_it(make_server, backend):
+    with nodes_of("dense", latest=FIRST + 20) as nodes:
+        node = nodes.add()
+        server = make_server(backend=backend, **reading(nodes))
+        async with api_of(server) as api:
+            await api_until(api, lambda health: health["chain"].get("ledger") == FIRST + 20)
+            known = (await api.get("/api/streams", params={"limit": 500})).json()["streams"]
+        assert server.stop() == 0
+        nothing = run_app("chain", "resume", cwd=server.cwd, **server.settings)
+        assert nothing.returncode == 1
+        assert "there is no gap" in nothing.stderr
+        nodes.chain.set(latest=nodes.chain.last, retention=10)
+        paid = next(each for each in known if each["status"] == "active" and float(each["remainingAmount"]) > 0)
+        withdrawn = int(paid["base"]["withdrawn"]) + 1
+        give_records(node, known, {paid["chainStreamId"]: withdrawn})
+        server.start()
+        async with api_of(server) as api, follow(server, "websocket") as client:
+            message = await client.message("service.degraded", 40)
+            assert message["source"] == "stellar-rpc"
+            assert "are lost to every node" in message["reason"]
+            assert (await api.get("/health")).json()["status"] == "degraded"
+            status = json.loads(run_app("chain", "status", cwd=server.cwd, **server.settings).stdout)
+            assert status["gap"][0] == FIRST + 21
+            assert list(status["outages"]) == ["stellar-rpc"]
+            done = run_app("chain", "resume", cwd=server.cwd, **server.settings)
+            assert done.returncode == 0, done.stderr
+            await client.message("service.recovered", 40)
+            await client.until(lambda: any(each["cause"] == "reconciled" for each in client.events), 40)
+            [event] = [each for each in client.events if each["cause"] == "reconciled"]
+            assert event["detail"] == {"fields": ["streamedAmount", "remainingAmount", "base.withdrawn"]}
+            assert event["chain"]["streamId"] == paid["chainStreamId"]
+            assert event["payload"]["base"]["withdrawn"] == str(withdrawn)
+            await api_until(api, lambda health: not health["chain"]["gap"])
+            assert json.loads(run_app("chain", "status", cwd=server.cwd, **server.settings).stdout)["gap"] is None
+
+
+async def test_emergencies_of_the_contract_are_told_also_after_a_restart(make_server, backend):
+    script = load("script_lifecycle")
+    rows = [row for row in script["events"] if row["name"] in {"gl_pause", "pr_pause", "ct_pause", "upgraded"}]
+    source = f"contract:{script['contract']}"
+    server = make_server(backend=backend, chain_contracts=configured(script))
+    assert rows
+    async with follow(server, "sse") as client, api_of(server) as api:
+        for row in rows:
+            await api.post("/api/events", json={"events": [raw_item(row)]})
+        await client.until(lambda: any(each.get("source") == source for each in client.messages))
+        now = {each["source"]: each["reason"] for each in (await api.get("/health")).json()["outages"]}
+    server.restart()
+    async with api_of(server) as api:
+        if source in now:
+            await api_until(api, lambda health: [each["reason"] for each in health["outages"]] == [now[source]])
+        else:
+            assert (await api.get("/health")).json()["outages"] == []
+
+
+async def test_a_node_of_another_network_is_not_believed(make_server):
+    with nodes_of("dense", latest=FIRST + 20) as nodes:
+        nodes.add(passphrase="Another network")
+        server = make_server(**reading(nodes))
+        until(lambda: "wrong_network" in json.dumps(server.lines), 20)
+        async with api_of(server) as api:
+            assert (await api.get("/api/streams")).json()["streams"] == []
+
+
+def test_settings_that_do_not_fit_are_refused(tmp_path):
+    contract, url = DENSE["contract"], "https://user:pass@node.example/secret"
+    sqlite = f"sqlite:///{tmp_path}/x.db"
+    for settings, words in (
+        ({"chain_rpc_urls": url}, "CHAIN_CONTRACTS"),
+        ({"chain_rpc_urls": url, "chain_contracts": contract}, "CHAIN_PASSPHRASE"),
+        ({"chain_rpc_urls": f"{url},ftp://x"}, "CHAIN_RPC_URLS"),
+        ({"chain_rpc_urls": f"{url},{url}"}, "twice"),
+        ({"chain_contracts": f"{contract},{contract}"}, "twice"),
+        ({"chain_contracts": f"{contract}:39"}, "CHAIN_CONTRACTS"),
+        ({"chain_contracts": "GABC"}, "CHAIN_CONTRACTS"),
+        ({"chain_poller": "perhaps"}, "CHAIN_POLLER"),
+    ):
+        done = run_app(cwd=tmp_path, port=0, database_url=sqlite, **settings)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert "secret" not in done.stderr
+    whole = {"chain_rpc_urls": url, "chain_contracts": contract, "chain_passphrase": "x", "database_url": sqlite}
+    assert "SQLite file is for one process" in run_app("index", cwd=tmp_path, **whole).stderr
+    postgres = whole | {"database_url": "postgresql://x/y"}
+    del postgres["chain_rpc_urls"]
+    assert "CHAIN_RPC_URLS" in run_app("index", cwd=tmp_path, **postgres).stderr
+    assert "names no contract" in run_app("chain", "status", cwd=tmp_path, database_url=sqlite).stderr
+
+
+async def test_an_upgrade_is_confirmed_once(make_server, backend):
+    script = load("script_lifecycle")
+    contract = script["contract"]
+    server = make_server(backend=backend, chain_contracts=configured(script))
+    upgraded = [row for row in script["events"] if row["name"] == "upgraded"]
+    assert upgraded
+    confirm = ("chain", "confirm")
+    assert "not in CHAIN_CONTRACTS" in run_app(*confirm, "C" * 56, cwd=server.cwd, **server.settings).stderr
+    assert "no upgrade" in run_app(*confirm, contract, cwd=server.cwd, **server.settings).stderr
+    async with api_of(server) as api:
+        await api.post("/api/events", json={"events": [raw_item(row) for row in upgraded]})
+        await api_until(api, lambda health: [each["reason"] for each in health["outages"]] == ["upgraded"])
+        assert run_app(*confirm, contract, cwd=server.cwd, **server.settings).returncode == 0
+        await api_until(api, lambda health: health["outages"] == [])
+
+
+async def api_until(api, true, seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not true((await api.get("/health")).json()):
+            await asyncio.sleep(0.05)
+
+
+def give_records(node, streams, withdrawn) -> None:
+    """Let a node answer `getLedgerEntries` with the streams as they are known, but for some withdrawals."""
+    contract = node.chain.script["contract"]
+    entries = {
+        key_of(contract, int(each["chainStreamId"])): {
+            "xdr": record(contract, each, withdrawn.get(each["chainStreamId"], each["base"]["withdrawn"])),
+            "lastModifiedLedgerSeq": FIRST + 20,
+        }
+        for each in streams
+        if each["closedAt"] is None
+    }
+    call = node.call
+
+    def answer(method, params):
+        if method != "getLedgerEntries":
+            return call(method, params)
+        found = [entries[key] for key in params["keys"] if key in entries]
+        return {"entries": found, "latestLedger": node.chain.latest()}
+
+    node.call = answer
+
+
+def record(contract, stream, withdrawn) -> str:
+    """A stream's record in the contract, as XDR."""
+    base = stream["base"]
+    statuses = ["active", "paused", "completed", "cancelled"]
+    values = {
+        "stream_id": scval.to_uint64(int(stream["chainStreamId"])),
+        "sender": scval.to_address(stream["sender"]),
+        "recipient": scval.to_address(stream["recipient"]),
+        "deposit_amount": scval.to_int128(int(base["deposit"])),
+        "rate_per_second": scval.to_int128(int(base["ratePerSecond"])),
+        "start_time": scval.to_uint64(int(base["startTime"])),
+        "cliff_time": scval.to_uint64(int(base["cliffTime"])),
+        "end_time": scval.to_uint64(int(base["endTime"])),
+        "withdrawn_amount": scval.to_int128(int(withdrawn)),
+        "status": scval.to_uint32(statuses.index(stream["status"])),
+        "cancelled_at": scval.to_void() if stream["cancelledAt"] is None else scval.to_uint64(stream["cancelledAt"]),
+    }
+    data = xdr.ContractDataEntry(
+        ext=xdr.ExtensionPoint(0),
+        contract=Address(contract).to_xdr_sc_address(),
+        key=scval.to_vec([scval.to_symbol("Stream"), scval.to_uint64(int(stream["chainStreamId"]))]),
+        durability=xdr.ContractDataDurability.PERSISTENT,
+        val=scval.to_map({scval.to_symbol(name): value for name, value in sorted(values.items())}),
+    )
+    return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr()
