@@ -34,7 +34,7 @@ from app.web.api.results import shown_result
 from app.web.api.streams import ReadHeaders
 from app.web.filters import FILTER_FIELDS, filter_of
 from app.web.keys import requires_key
-from app.web.ops.answered import answers
+from app.web.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")

@@ -14,7 +14,7 @@ from app.web.api.documents import ResultDocument
 from app.web.api.parameters import Number, Query, page_size, page_size_shown, query
 from app.web.api.results import shown_result
 from app.web.keys import requires_key
-from app.web.ops.answered import answers
+from app.web.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("parked", __name__, url_prefix="/api/chain/parked")

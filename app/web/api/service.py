@@ -11,7 +11,7 @@ from app.core.relay import DATABASE
 from app.web.api.body import body
 from app.web.api.requests import OutageReport
 from app.web.keys import requires_key
-from app.web.ops.answered import answers
+from app.web.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("outages", __name__, url_prefix="/api/service")

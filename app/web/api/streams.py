@@ -36,7 +36,7 @@ from app.web.api.fields import Address, Contract, form, shown
 from app.web.api.parameters import At, Query, RequestHeaders, headers, page_size, page_size_shown, query
 from app.web.api.requests import NewStream, StreamPatch
 from app.web.keys import requires_key
-from app.web.ops.answered import answers
+from app.web.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/streams")

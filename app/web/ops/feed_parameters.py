@@ -24,10 +24,18 @@ def _cursor(name: str, place: str) -> dict[str, Any]:
     return {"name": name, "in": place, "description": text, "schema": {"type": "string"}}
 
 
+_GREETING: Final = {
+    "name": "greeting",
+    "in": "query",
+    "description": "`false`: no `feed.opened` and no `feed.position`",
+    "schema": {"type": "boolean", "default": True},
+}
+
 FEED_PARAMETERS: Final = [
     *map(_filter, FILTER_FIELDS),
     _cursor("Last-Event-ID", "header"),
     _cursor(CURSOR_PARAMETERS[0], "query"),
+    _GREETING,
 ]
 FEED_RESPONSE: Final = {
     "description": f"The feed, as Server-Sent Events. {_HOW}",
