@@ -23,6 +23,7 @@ from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, FieldError, InvalidInput
 from app.core.event import CAUSES, Event, EventName
 from app.core.filter import EventFilter
+from app.web.answered import answers
 from app.web.answers import json_answer
 from app.web.api.body import body
 from app.web.api.documents import EventPageDocument, IngestedDocument, TagHeaders
@@ -34,7 +35,6 @@ from app.web.api.results import shown_result
 from app.web.api.streams import ReadHeaders
 from app.web.filters import FILTER_FIELDS, filter_of
 from app.web.keys import requires_key
-from app.web.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")

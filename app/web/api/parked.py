@@ -8,13 +8,13 @@ from quart_schema import document_querystring, document_response, operation_id, 
 
 from app.core.chain_port import ParkedItem
 from app.core.errors import NotFound
+from app.web.answered import answers
 from app.web.answers import json_answer
 from app.web.api.chain_documents import ParkedPageDocument
 from app.web.api.documents import ResultDocument
 from app.web.api.parameters import Number, Query, page_size, page_size_shown, query
 from app.web.api.results import shown_result
 from app.web.keys import requires_key
-from app.web.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("parked", __name__, url_prefix="/api/chain/parked")

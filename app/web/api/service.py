@@ -8,10 +8,10 @@ from quart_schema import document_request, operation_id, tag_blueprint
 from app.core.chain_port import STELLAR_RPC
 from app.core.errors import Conflict
 from app.core.relay import DATABASE
+from app.web.answered import answers
 from app.web.api.body import body
 from app.web.api.requests import OutageReport
 from app.web.keys import requires_key
-from app.web.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("outages", __name__, url_prefix="/api/service")

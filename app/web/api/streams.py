@@ -20,6 +20,7 @@ from app.core import accrual
 from app.core.errors import NotFound
 from app.core.ports import IdempotencyKey, StreamQuery
 from app.core.stream import Status, Stream, normal_id
+from app.web.answered import answers
 from app.web.answers import json_answer
 from app.web.api.body import body
 from app.web.api.conditional import precondition
@@ -36,7 +37,6 @@ from app.web.api.fields import Address, Contract, form, shown
 from app.web.api.parameters import At, Query, RequestHeaders, headers, page_size, page_size_shown, query
 from app.web.api.requests import NewStream, StreamPatch
 from app.web.keys import requires_key
-from app.web.answered import answers
 from app.web.services import services
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/streams")

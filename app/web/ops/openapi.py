@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from quart_schema.openapi import QUART_SCHEMA_OPERATION_ID_ATTRIBUTE, OpenAPIProvider
 from werkzeug.routing import Rule
 
-from app.web.api.documents import ProblemDocument
 from app.web.answered import ATTRIBUTE
+from app.web.api.documents import ProblemDocument
 from app.web.ops.feed_parameters import FEED_PARAMETERS, FEED_RESPONSE
 
 SECURITY_SCHEMES: Final[dict[str, Any]] = {
