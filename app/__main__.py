@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from app.bootstrap import Application
+    from app.core.access.ports import AccessStore
     from app.settings import Settings
 
 Result = TypeVar("Result")
@@ -142,6 +143,53 @@ def restore(file: Path) -> None:
     click.echo(copies.restore(_settings().database_url.get_secret_value(), file))
 
 
+@main.group()
+def keys() -> None:
+    """Look after the API keys of the database; a change counts in every process within a second."""
+
+
+@keys.command(name="create")
+@click.option("--name", required=True, help="whose it is, for people")
+@click.option("--scope", "scopes", multiple=True, required=True, help="a right, as in events:write; may be repeated")
+@click.option("--own", multiple=True, help="an address: streams that it sends or receives may be read; repeatable")
+@click.option("--contract", "contracts", multiple=True, help="a contract whose streams may be read; repeatable")
+@click.option("--stream", "stream_ids", multiple=True, help="a stream that may be read; repeatable")
+@click.option("--expires", metavar="90d", help="when it ends: a number and s, m, h or d")
+def keys_create(name: str, scopes: tuple[str, ...], expires: str | None, **limit: tuple[str, ...]) -> None:
+    """Make a key, and print it: this is the only time."""
+    from app import key_commands
+
+    asked = key_commands.AskedKey(name, scopes, limit["own"], limit["stream_ids"], limit["contracts"], expires)
+    click.echo(_with_access(lambda store: key_commands.create(store, asked)))
+
+
+@keys.command(name="list")
+def keys_list() -> None:
+    """List the keys, never their secrets."""
+    from app import key_commands
+
+    click.echo(_with_access(key_commands.listed))
+
+
+@keys.command(name="rotate")
+@click.argument("key_id")
+@click.option("--grace", default="1d", show_default=True, help="how long the old key is good, too")
+def keys_rotate(key_id: str, grace: str) -> None:
+    """Make a key with the same rights as KEY_ID, and print it; the old one ends after the grace time."""
+    from app import key_commands
+
+    click.echo(_with_access(lambda store: key_commands.rotate(store, key_id, grace)))
+
+
+@keys.command(name="revoke")
+@click.argument("key_id")
+def keys_revoke(key_id: str) -> None:
+    """Revoke a key, and end its connections."""
+    from app import key_commands
+
+    click.echo(_with_access(lambda store: key_commands.revoke(store, key_id)))
+
+
 @main.command()
 def new_key() -> None:
     """Make an API key; the second line is how to name it in API_KEYS without telling it."""
@@ -182,6 +230,20 @@ def _with_chain(work: "Callable[[Application, Sequence[str]], Coroutine[Any, Any
     async def run() -> "Result":
         async with opened(application.database):
             return await work(application, contracts)
+
+    return asyncio.run(run())
+
+
+def _with_access(work: "Callable[[AccessStore], Coroutine[Any, Any, Result]]") -> "Result":
+    """Return what `work` makes of the database's keys. Raises FluxoraError."""
+    from app.bootstrap import Application
+    from app.store.schema import opened
+
+    application = Application(_settings())
+
+    async def run() -> "Result":
+        async with opened(application.database):
+            return await work(application.services.gate.store)
 
     return asyncio.run(run())
 

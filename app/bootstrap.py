@@ -16,7 +16,9 @@ from app.broker.jetstream import Broker
 from app.broker.publisher import Publisher
 from app.chain.indexer import LEASE, Indexer
 from app.chain.reader import ConfiguredReader
+from app.core.access.grant import Scope
 from app.core.background import Background, Runner
+from app.core.errors import FluxoraError
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.relay import Relay
@@ -24,22 +26,33 @@ from app.core.shared_outages import SharedOutages
 from app.core.stream_service import StreamService
 from app.core.subscriptions import Feed
 from app.settings import Settings
+from app.store.access import SqlAccess
 from app.store.address import dialect_for, parse_database_url
 from app.store.chain_lease import SqlLease
 from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
 from app.store.schema import opened
 from app.store.store import SqlStore
+from app.web.access.gate import Gate
+from app.web.access.jwks import Jwks
+from app.web.access.keyring import Keyring
+from app.web.access.rates import Rates
+from app.web.access.revoked import Revoked
+from app.web.access.tokens import TokenRules, Tokens
 from app.web.admission import Guard, Report
 from app.web.application import create_quart
+from app.web.feed.connections import Connections
 from app.web.feed.goodbye import say_goodbye
 from app.web.feed.liveness import Liveness
-from app.web.keys import Keys
 from app.web.ops.metrics import publish_metrics
 from app.web.services import Chain, Services, Workers
 
 _WRITES: Final = "writes"
 _logger = structlog.stdlib.get_logger(__name__)
+
+
+class Unguarded(FluxoraError):
+    """Nobody could tell who may write."""
 
 
 class Application:
@@ -118,6 +131,7 @@ class Application:
             guard=Guard(
                 max_connections=settings.max_connections,
                 max_per_address=settings.max_connections_per_address,
+                max_per_principal=settings.max_connections_per_principal,
                 proxy_hops=settings.trusted_proxy_hops,
                 proxy_header=settings.proxy_header,
                 report=report,
@@ -125,13 +139,45 @@ class Application:
             workers=workers,
             chain=Chain(polled=bool(settings.rpc_urls)),
             background=Background(),
-            keys=Keys(settings.key_hashes),
+            gate=self._gate(settings),
+            rates=Rates(settings.request_rate),
+            connections=Connections(),
             liveness=Liveness(
                 heartbeat=settings.heartbeat_interval,
                 write_timeout=settings.write_timeout,
                 keepalive=settings.keepalive_interval,
             ),
         )
+
+    def _gate(self, settings: Settings) -> Gate:
+        access = SqlAccess(self.store)
+        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+        rules = TokenRules(
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            type=settings.jwt_type.lower() if settings.jwt_type else None,
+            default_scopes=frozenset(map(Scope, settings.jwt_default_scope.split())),
+            own_claim=settings.jwt_own_claim,
+            shared_accounts=settings.jwt_shared_accounts,
+        )
+        tokens = Tokens(secret, Jwks(settings.jwt_jwks) if settings.jwt_jwks else None, rules)
+        keyring = Keyring(settings.key_hashes, access)
+        return Gate(keyring, tokens, Revoked(access), access, signed_in=settings.read_access == "signed-in")
+
+    async def _open_gate(self) -> None:
+        """Read keys and revocations. Raises Unguarded: everybody could write, or nobody."""
+        gate, connections, why = self.services.gate, self.services.connections, self.settings.exposed
+        gate.keyring.ended = gate.revoked.ended = connections.end
+        await gate.keyring.look()
+        await gate.revoked.look()
+        if why and not (gate.keyring.any or gate.tokens.accepted):
+            message = (
+                f"{why} needs a way to tell who may write: API_KEYS, a key in the database"
+                " (`python -m app keys create`), or JWT_SECRET or JWT_JWKS"
+            )
+            raise Unguarded(message)
+        if self.settings.served_hosts is None and not self.settings.allowed_hosts:
+            _logger.info("any_host_is_served", hint="ALLOWED_HOSTS lists the names under which the service is asked")
 
     @asynccontextmanager
     async def running(self, *, indexing: bool | None = None) -> AsyncIterator[None]:
@@ -148,7 +194,13 @@ class Application:
         )
         async with opened(self.database):
             await services.relay.warm_up(settings.ring_events)
-            runners = {"relay": services.relay.run, "liveness": services.liveness.run, "retention": retention.run}
+            await self._open_gate()
+            access = {"keys": services.gate.keyring.run, "revocations": services.gate.revoked.run}
+            runners = access | {
+                "relay": services.relay.run,
+                "liveness": services.liveness.run,
+                "retention": retention.run,
+            }
             if services.workers is not None:
                 runners["metrics"] = partial(publish_metrics, services, services.workers)
             chain = self._chain(indexing=settings.polls if indexing is None else indexing)

@@ -9,12 +9,16 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.chain.configured import ConfiguredContract, parse_contracts, parse_rpc_urls
+from app.core.access.grant import Scope
 from app.core.origin import normal_origin
 from app.store.address import parse_database_url
+from app.web.access.rates import Rates
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 _BROKER = re.compile(r"(nats|tls)://([^\s@/:,]+(:[^\s@/,]*)?@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
 _SHORTEST_KEY = 16
+_SHORTEST_SECRET = 32
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST_SOCKET_PATH = 107
 """Linux's `sun_path` has 108 bytes, the last of which is 0."""
 
@@ -50,6 +54,32 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="keys that may write, comma-separated; `sha256:<hex>` (see `python -m app hash-key`) hides one"
     )
+    read_access: Literal["open", "signed-in"] = Field(
+        "open", description="`signed-in`: reading needs a key or a token with the scope `streams:read`"
+    )
+    jwt_secret: SecretStr | None = Field(
+        None, description="secret of tokens that are signed with HS256; 32 bytes or more"
+    )
+    jwt_jwks: str | None = Field(
+        None, description="path or `https://` address of the keys (JWKS) of tokens signed with RS256, ES256 or EdDSA"
+    )
+    jwt_issuer: str | None = Field(None, description="the `iss` that tokens must have")
+    jwt_audience: str | None = Field(None, description="the `aud` that tokens must have; without it, none may have one")
+    jwt_type: str | None = Field(None, description="the `typ` that tokens must have, as in `at+jwt` (RFC 9068)")
+    jwt_default_scope: str = Field("streams:read", description="scopes of a token that has no `scope`, space-separated")
+    jwt_own_claim: str | None = Field(
+        None, description="claim with the addresses whose streams may be read; without it: `sub`, if it is an address"
+    )
+    jwt_shared_accounts: bool = Field(
+        default=True, description="`false`: tokens of users of a shared account (`M...`, `G...:memo`) are refused"
+    )
+    token_expiring_seconds: Seconds = Field(60, description="seconds before its end that a token's feed is told")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="names under which the service may be asked, comma-separated; on loopback: loopback's names"
+    )
+    request_rate: str | None = Field(
+        None, description="requests of a principal or address to `/api` in a process, as in `100/minute`; more get 429"
+    )
     web_concurrency: int | None = Field(
         None, ge=1, le=256, description="processes on one port; without it, `workers` in hypercorn.toml"
     )
@@ -76,6 +106,9 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(10_000, ge=1, description="feed connections of a process; more get 503")
     max_connections_per_address: int = Field(1_000, ge=1, description="feed connections of one address; more get 429")
+    max_connections_per_principal: int = Field(
+        1_000, ge=1, description="feed connections of one key or subject; more get 429"
+    )
     max_request_connections: int = Field(
         1_000, ge=10, description="connections of a process that carry no feed; more end the one that waited longest"
     )
@@ -138,7 +171,7 @@ class Settings(BaseSettings):
                 raise ValueError(message)
         return value
 
-    @field_validator("environment", "log_level", "proxy_header", "chain_poller", mode="before")
+    @field_validator("environment", "log_level", "proxy_header", "chain_poller", "read_access", mode="before")
     @classmethod
     def _any_case(cls, value: Any, info: ValidationInfo) -> Any:
         choices = get_args(cls.model_fields[info.field_name or ""].annotation)
@@ -174,7 +207,33 @@ class Settings(BaseSettings):
         parse_rpc_urls(value.get_secret_value() if value else "")
         return value
 
-    @field_validator("api_keys", "cors_origins", "chain_contracts", mode="before")
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value().encode()) < _SHORTEST_SECRET:
+            message = f"needs at least {_SHORTEST_SECRET} bytes (RFC 7518, 3.2)"
+            raise ValueError(message)
+        return value
+
+    @field_validator("jwt_default_scope")
+    @classmethod
+    def _known_scopes(cls, value: str) -> str:
+        if unknown := sorted(set(value.split()) - set(Scope)):
+            message = f"{', '.join(unknown)}: scopes are {', '.join(Scope)}"
+            raise ValueError(message)
+        return value
+
+    @field_validator("request_rate")
+    @classmethod
+    def _known_rate(cls, value: str | None) -> str | None:
+        try:
+            Rates(value)
+        except ValueError:
+            message = "must be as in 100/minute or 10/second"
+            raise ValueError(message) from None
+        return value
+
+    @field_validator("api_keys", "cors_origins", "chain_contracts", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
@@ -195,14 +254,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if not self.api_keys and self.environment == "production":
-            message = "ENVIRONMENT=production needs API_KEYS: without any, nobody could be kept from writing"
-            raise ValueError(message)
         if self.relay_url and self.on_sqlite:
             message = "RELAY_URL needs PostgreSQL: an SQLite file is served by one process, which has nobody to tell"
-            raise ValueError(message)
-        if not self.api_keys and not self.loopback:
-            message = f"HOST={self.host} can be reached from other machines, so it needs API_KEYS"
             raise ValueError(message)
         return self
 
@@ -215,6 +268,20 @@ class Settings(BaseSettings):
             message = "CHAIN_RPC_URLS needs CHAIN_PASSPHRASE: a server of another network would be believed"
             raise ValueError(message)
         return self
+
+    @property
+    def exposed(self) -> str | None:
+        """Why there must be a way to tell who may write; None: only this machine can reach it, for development."""
+        if self.environment == "production":
+            return "ENVIRONMENT=production"
+        return None if self.loopback else f"HOST={self.host} can be reached from other machines, so it"
+
+    @property
+    def served_hosts(self) -> frozenset[str] | None:
+        """Names under which the service may be asked; None: any."""
+        if self.allowed_hosts:
+            return None if "*" in self.allowed_hosts else frozenset(map(str.lower, self.allowed_hosts))
+        return _LOOPBACK_NAMES if self.loopback and not self.bind and not self.trusted_proxy_hops else None
 
     @property
     def polls(self) -> bool:

@@ -1,10 +1,12 @@
 """Stellar addresses: StrKey, as in SEP-23."""
 
 import binascii
-from base64 import b32decode
+from base64 import b32decode, b32encode
 from functools import lru_cache
 
 _LENGTH = 56
+_MUXED_LENGTH = 69
+_MUXED_VERSION = 12 << 3
 _VERSION_BYTES = {"G": 6 << 3, "C": 2 << 3}
 
 
@@ -22,6 +24,21 @@ def parse_contract(text: str) -> str:
         message = "must be a Stellar contract address (C...) with a right checksum"
         raise ValueError(message)
     return text
+
+
+def account_of_muxed(text: str) -> str | None:
+    """Return the account under a muxed address (`M...`, SEP-23); None: it is none, or its checksum is wrong."""
+    if len(text) != _MUXED_LENGTH or text[0] != "M":
+        return None
+    try:
+        decoded = b32decode(text + "=" * (-len(text) % 8))
+    except (binascii.Error, ValueError):
+        return None
+    body, checksum = decoded[:-2], int.from_bytes(decoded[-2:], "little")
+    if body[0] != _MUXED_VERSION or binascii.crc_hqx(body, 0) != checksum:
+        return None
+    account = bytes([_VERSION_BYTES["G"]]) + body[1:33]
+    return b32encode(account + binascii.crc_hqx(account, 0).to_bytes(2, "little")).decode().rstrip("=")
 
 
 @lru_cache(maxsize=8192)  # an indexer's batches name the same contract and payers again and again

@@ -35,6 +35,30 @@ class Conflict(FluxoraError):
         self.field = field
 
 
+class Unauthorized(FluxoraError):
+    """Whoever asks showed nothing that is good. `bad`: it showed something."""
+
+    def __init__(self, message: str, *, bad: bool = True) -> None:
+        super().__init__(message)
+        self.bad = bad
+
+
+class Forbidden(FluxoraError):
+    """Whoever asks may not do this. `scope` is the right that is missing."""
+
+    def __init__(self, message: str, *, scope: str | None = None) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class TooManyRequests(FluxoraError):
+    """Whoever asks does so too often; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class PreconditionFailed(FluxoraError):
     """The stream is at another version than the caller's `If-Match`."""
 

@@ -1,6 +1,7 @@
 """What a feed says beside the events of the log. Such messages are outside the log and outside filters."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from app.core.clock import timestamp, utc_now
@@ -42,6 +43,10 @@ def _text(cursor: Cursor | None) -> str | None:
 
 def _shown(wanted: Wanted | None) -> dict[str, Any]:
     return {"filter": None} if wanted is None else wanted.to_json()
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))
 
 
 def _now() -> str:
@@ -86,6 +91,21 @@ def subscribed(wanted: Wanted | None, cursor: Cursor | None) -> ServiceMessage:
 def pong(cursor: Cursor | None) -> ServiceMessage:
     """Answer a client's `ping`."""
     return _message("pong", cursor=_text(cursor), timestamp=_now())
+
+
+def authorized(expires_at: float | None) -> ServiceMessage:
+    """Say that a renewal holds from the next event on, and until when; None: for good."""
+    return _message("authorized", expiresAt=_time(expires_at))
+
+
+def expiring(expires_at: float) -> ServiceMessage:
+    """Say that the credential is over soon."""
+    return _message("token.expiring", expiresAt=_time(expires_at))
+
+
+def expired(cursor: Cursor | None) -> ServiceMessage:
+    """Say that the feed ends because the credential is over: renew it, and come back with `cursor`."""
+    return _at(cursor, "session.expired", cursor=_text(cursor), timestamp=_now())
 
 
 def error(code: str, message: str) -> ServiceMessage:

@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.core.access.grant import Limit
+from app.core.access.ports import Actor
 from app.core.chain_port import ChainTables, ParkedItem, StoredOutage, StoredPosition
 from app.core.cursor import Cursor
 from app.core.event import Draft, Event
@@ -122,6 +124,9 @@ class UnitOfWork(Protocol):
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         """Append to the log, last of all: it takes the log's lock, held through commit."""
 
+    async def record(self, actor: Actor, appended: Appended) -> None:
+        """Note who asked for what was appended."""
+
     async def commit(self) -> None:
         """Make all of it true. Any failure leaves the outcome unknown."""
 
@@ -162,6 +167,7 @@ class StreamQuery:
     recipients: frozenset[str] = frozenset()
     participants: frozenset[str] = frozenset()
     contracts: frozenset[str] = frozenset()
+    reach: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)

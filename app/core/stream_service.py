@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 import orjson
 import structlog
 
+from app.core.access.acting import ACTING
+from app.core.access.grant import Limit
 from app.core.chain import ChainEvent, Outcome, changed
 from app.core.chain_port import ChainReader, RawItem
 from app.core.changes import Changes, Ingested, draft_of
@@ -107,8 +109,10 @@ class StreamService:
         result, _ = await self._write(work)
         return result
 
-    async def update(self, stream_id: str, change: StreamChange, expected: Precondition | None = None) -> Stream:
-        """Change a stream whose version `expected` allows (None: any).
+    async def update(
+        self, stream_id: str, change: StreamChange, expected: Precondition | None = None, reach: Limit | None = None
+    ) -> Stream:
+        """Change a stream whose version `expected` allows (None: any), if it is within `reach` (None: all are).
 
         Returns the stream afterwards, unchanged if it was so already: then there is no event.
 
@@ -125,9 +129,9 @@ class StreamService:
             _refuse_chain(stream)
             return changed(stream, change, now)
 
-        return await self._change(stream_id, apply)
+        return await self._change(stream_id, apply, reach)
 
-    async def cancel(self, stream_id: str, expected: Precondition | None = None) -> Stream:
+    async def cancel(self, stream_id: str, expected: Precondition | None = None, reach: Limit | None = None) -> Stream:
         """Cancel a stream; one that is cancelled already stays as it is. Raises as `update` does.
 
         A repeated request names the version before the first one's cancel; it asks for what is done already.
@@ -140,13 +144,15 @@ class StreamService:
                 _check(expected, stream.version)
             return None if done else changed(stream, StreamChange(status=Status.CANCELLED), now)
 
-        return await self._change(stream_id, apply)
+        return await self._change(stream_id, apply, reach)
 
-    async def _change(self, stream_id: str, apply: Callable[[Stream, datetime], Outcome | None]) -> Stream:
+    async def _change(
+        self, stream_id: str, apply: Callable[[Stream, datetime], Outcome | None], reach: Limit | None
+    ) -> Stream:
 
         async def work(unit: UnitOfWork) -> tuple[Stream, Sequence[Draft]]:
             stream = (await unit.lock([stream_id])).get(stream_id)
-            if stream is None:
+            if stream is None or not (reach is None or reach.shows(stream)):
                 message = f"there is no stream {stream_id}"
                 raise NotFound(message)
             now = self.now()
@@ -268,6 +274,8 @@ class StreamService:
                 return result, ()
             async with self._relay.append_lock():
                 appended = await unit.append(drafts)
+                if (actor := ACTING.get()) is not None:
+                    await unit.record(actor, appended)
                 await unit.commit()
                 self._relay.publish_committed(appended)
             return result, appended.events

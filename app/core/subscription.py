@@ -5,6 +5,7 @@ from collections import deque
 from typing import Final
 
 from app.core import messages
+from app.core.access.grant import Limit, kept_within, narrowed
 from app.core.batch import Batch
 from app.core.cursor import Cursor
 from app.core.filter import Wanted
@@ -88,10 +89,15 @@ class Subscription:
     def subscribe(self, wanted: Wanted, cursor: str | None) -> None:
         """Choose by another filter from here on, or from `cursor`; acknowledged in the order of the feed."""
         here = self._hub.cursor if self._paused and not self._kept else self.position
-        self._move(here, wanted, paused=False)
+        self._move(here, kept_within(wanted, self.wanted), paused=False)
         if cursor is not None:
             self.start(cursor)
         self.say(messages.subscribed(wanted, self.cursor))
+
+    def limit(self, limit: Limit | None) -> None:
+        """Let it read other streams from here on; what was chosen stays."""
+        self._move(self.position, narrowed(self.wanted, limit), paused=self._paused)
+        self.wake()
 
     def unsubscribe(self) -> None:
         """Pause: no events until `subscribe`; the acknowledgement has the cursor to come back with."""

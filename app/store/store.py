@@ -9,6 +9,7 @@ from databases import Database
 from databases.core import Connection
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
+from app.core.access.grant import Limit
 from app.core.chain_port import ParkedItem, StoredOutage, StoredPosition
 from app.core.errors import Unavailable
 from app.core.ports import (
@@ -97,6 +98,8 @@ class SqlStore:
         ]
         if query.participants:
             conditions.append(or_(*(side.in_(query.participants) for side in (streams.c.sender, streams.c.recipient))))
+        if query.reach is not None:
+            conditions.append(_within(query.reach))
         if query.before:
             moment, stream_id = query.before
             conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
@@ -127,3 +130,13 @@ class SqlStore:
         query = select(chain_outages).order_by(chain_outages.c.source)
         rows = await self._readers.run(lambda connection: connection.fetch_all(query))
         return [StoredOutage(row["source"], row["reason"], row["since"]) for row in rows]
+
+
+def _within(reach: Limit) -> ColumnElement[bool]:
+    """Return the condition that a stream is one of those."""
+    return or_(
+        streams.c.sender.in_(reach.own),
+        streams.c.recipient.in_(reach.own),
+        streams.c.id.in_(reach.stream_ids),
+        streams.c.contract_id.in_(reach.contracts),
+    )

@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 """The migration this code is written for; the service serves no other schema."""
 
 metadata = MetaData()
@@ -174,3 +174,53 @@ chain_outages = Table(
 schema_compatible = Table("schema_compatible", metadata, Column("revision", Text, primary_key=True))
 """Older revisions that the schema still serves: a migration that only expands it keeps them, one that contracts it
 takes them out. So the version before runs on the new schema, and a release is rolled back without a migration."""
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("reach", Text),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+)
+"""`reach` is the limit of what may be read, as JSON; times are Unix seconds."""
+
+access_secrets = Table(
+    "access_secrets",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("until", Double, nullable=False, index=True),
+)
+"""Hashes of tickets and sessions, and what they stand for."""
+
+access_revocations = Table(
+    "access_revocations",
+    metadata,
+    Column("id", _id, primary_key=True, autoincrement=True),
+    Column("what", Text, nullable=False),
+    Column("until", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _id, primary_key=True, autoincrement=True),
+    Column("at", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("request_id", Text),
+    Column("address", Text),
+    Column("first", Text),
+    Column("last", Text),
+    Column("count", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 from databases.core import Connection
 from sqlalchemy import Table, and_, select, update
 
+from app.core.access.ports import Actor
 from app.core.clock import timestamp, utc_now
 from app.core.event import Draft
 from app.core.ports import (
@@ -17,6 +18,7 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.stream import Stream
+from app.store.audit import record
 from app.store.chain_tables import SqlChainTables
 from app.store.dialect import Dialect, Row, Transaction
 from app.store.event_log import COLUMNS, event_of, position_of
@@ -117,6 +119,11 @@ class SqlUnitOfWork:
             for seq, row in zip(ids, rows, strict=True)
         ]
         return Appended(position.at(position.head), events)
+
+    async def record(self, actor: Actor, appended: Appended) -> None:
+        """Note who asked for what was appended."""
+        first, last = appended.events[0].id, appended.events[-1].id
+        await record(self._connection, actor, first, last, len(appended.events))
 
     async def commit(self) -> None:
         """Commit."""

@@ -38,12 +38,17 @@ class Admission:
 
     __slots__ = ("_guard", "_places", "address", "transport")
 
-    def __init__(self, guard: "Guard", transport: Transport, address: str) -> None:
+    def __init__(self, guard: "Guard", transport: Transport, address: str, principal: str | None) -> None:
         """Take a place."""
         self.transport = transport
         self.address = address
         self._guard = guard
-        self._places = (guard.by_transport, transport), (guard.by_address, counted_as(address))
+        self._places: list[tuple[Counter[str], str]] = [
+            (guard.by_transport, transport),
+            (guard.by_address, counted_as(address)),
+        ]
+        if principal is not None:
+            self._places.append((guard.by_principal, principal))
         for counter, name in self._places:
             counter[name] += 1
         guard.changed()
@@ -56,7 +61,7 @@ class Admission:
             counter[name] -= 1
             if not counter[name]:
                 del counter[name]
-        self._places = ()  # type: ignore[assignment]
+        self._places = []
         self._guard.changed()
 
     def __del__(self) -> None:
@@ -73,6 +78,7 @@ class Guard:
         max_connections: int,
         max_per_address: int,
         proxy_hops: int,
+        max_per_principal: int | None = None,
         proxy_header: str = FORWARDING[0],
         report: Report | None = None,
     ) -> None:
@@ -80,9 +86,11 @@ class Guard:
         self.addresses = ClientAddresses(hops=proxy_hops, header=proxy_header)
         self.by_transport: Counter[str] = Counter()
         self.by_address: Counter[str] = Counter()
+        self.by_principal: Counter[str] = Counter()
         self.refused = 0
         self._max_connections = max_connections
         self._max_per_address = max_per_address
+        self._max_per_principal = max_per_address if max_per_principal is None else max_per_principal
         self._report = report
 
     def changed(self) -> None:
@@ -90,14 +98,16 @@ class Guard:
         if self._report:
             self._report(self.by_transport)
 
-    def admit(self, transport: Transport, client: BaseRequestWebsocket) -> Admission:
-        """Take a place for a client. Raises Refused."""
+    def admit(self, transport: Transport, client: BaseRequestWebsocket, principal: str | None = None) -> Admission:
+        """Take a place for a client; `principal` names who it is, if that is known. Raises Refused."""
         address = self.address_of(client)
         if self.by_transport.total() >= self._max_connections:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "no more connections are taken now")
         if self.by_address[counted_as(address)] >= self._max_per_address:
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too-many-connections", "too many connections from your address")
-        return Admission(self, transport, address)
+        if principal is not None and self.by_principal[principal] >= self._max_per_principal:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too-many-connections", "you have too many connections")
+        return Admission(self, transport, address, principal)
 
     def refuse_all(self) -> NoReturn:
         """Raise Refused: the service shuts down."""

@@ -7,7 +7,9 @@ from quart_schema import QuartSchema
 
 from app import __version__
 from app.web import problems
-from app.web.api import events, parked, service, streams
+from app.web.access.hosts import Hosts
+from app.web.access.rates import Rates
+from app.web.api import access, administration, events, parked, service, streams
 from app.web.body_limit import request_class
 from app.web.feed import sse, websocket
 from app.web.ops import health, pages
@@ -39,21 +41,24 @@ def create_quart(running: Services) -> Quart:
         openapi_provider_class=OpenAPI,
     )
     app.extensions[EXTENSION] = running
-    for module in (streams, events, parked, service, health, pages, sse, websocket):
+    for module in (streams, events, parked, access, administration, service, health, pages, sse, websocket):
         app.register_blueprint(module.blueprint)
     problems.register(app)
     handlers = AnswerAfterBody(app.asgi_app, running.feed.closed)
     app.asgi_app = RootPath(handlers, running.settings.root_path.rstrip("/"))  # type: ignore[method-assign]
     origins = Origins(running.settings.cors_origins)
     log = RequestLog(running)
+    hosts = Hosts(running.settings.served_hosts)
     log.register(app)
+    hosts.register(app)
     origins.register(app)
-    app.after_request(partial(_end, origins, log))
+    app.after_request(partial(_end, origins, log, running.rates))
     return app
 
 
-async def _end(origins: Origins, log: RequestLog, response: Response) -> Response:
+async def _end(origins: Origins, log: RequestLog, rates: Rates, response: Response) -> Response:
     response = await represented(response)
     origins.mark(response)
+    rates.mark(response)
     log.end(response)
     return response

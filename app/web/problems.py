@@ -16,6 +16,9 @@ STATUSES: Final[dict[type[errors.FluxoraError], tuple[HTTPStatus, str]]] = {
     errors.InvalidInput: (HTTPStatus.BAD_REQUEST, "invalid-input"),
     errors.NotFound: (HTTPStatus.NOT_FOUND, "not-found"),
     errors.Conflict: (HTTPStatus.CONFLICT, "conflict"),
+    errors.Unauthorized: (HTTPStatus.UNAUTHORIZED, "unauthorized"),
+    errors.Forbidden: (HTTPStatus.FORBIDDEN, "insufficient-scope"),
+    errors.TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests"),
     errors.PreconditionFailed: (HTTPStatus.PRECONDITION_FAILED, "version-mismatch"),
     errors.IdempotencyMismatch: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-mismatch"),
     errors.WriteCollision: (HTTPStatus.SERVICE_UNAVAILABLE, "write-collision"),
@@ -60,9 +63,19 @@ def respond(error: errors.FluxoraError) -> Response:
     response = json_answer(members, members["status"], _CONTENT_TYPE)
     if members["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
         _logger.error("request_failed", exc_info=error)
-    if members["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+    if members["status"] in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = str(getattr(error, "retry_after", 1))
+    if isinstance(error, errors.Unauthorized | errors.Forbidden):
+        response.headers["WWW-Authenticate"] = _challenge(error)
     return response
+
+
+def _challenge(error: errors.Unauthorized | errors.Forbidden) -> str:
+    """Return what RFC 6750, 3 has a client told."""
+    realm = 'Bearer realm="fluxora"'
+    if isinstance(error, errors.Forbidden):
+        return f'{realm}, error="insufficient_scope"' + (f', scope="{error.scope}"' if error.scope else "")
+    return f'{realm}, error="invalid_token"' if error.bad else realm
 
 
 def register(app: Quart) -> None:

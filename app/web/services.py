@@ -14,9 +14,12 @@ from app.core.ports import EventLog, Store
 from app.core.relay import Relay
 from app.core.stream_service import StreamService
 from app.core.subscriptions import Feed
+from app.web.access.gate import Gate
+from app.web.access.rates import Rates
 from app.web.admission import Guard
+from app.web.feed.connections import Connected as Connected  # noqa: PLC0414 - shown to the other rooms
+from app.web.feed.connections import Connections
 from app.web.feed.liveness import Liveness
-from app.web.keys import Keys
 
 EXTENSION: Final = "fluxora"
 
@@ -39,6 +42,11 @@ class WebSettings(Protocol):
     docs: bool
     live_page: bool
     root_path: str
+    token_expiring_seconds: float
+
+    @property
+    def served_hosts(self) -> frozenset[str] | None:
+        """Names under which the service may be asked; None: any."""
 
 
 class Worker(Protocol):
@@ -110,7 +118,9 @@ class Services:
     feed: Feed
     streams: StreamService
     guard: Guard
-    keys: Keys
+    gate: Gate
+    rates: Rates
+    connections: Connections
     liveness: Liveness
     background: Background
     workers: Workers | None = None

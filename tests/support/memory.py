@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import orjson
 
 from app.chain.reader import ConfiguredReader
-from app.core.chain_port import ParkedItem
+from app.core.access.ports import Actor
+from app.core.chain_port import ParkedItem, StoredOutage, StoredPosition
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable, WriteCollision
 from app.core.event import Draft, Event
@@ -183,6 +184,15 @@ class MemoryStore:
     async def parked(self, after: int, limit: int) -> list[ParkedItem]:
         raise NotImplementedError
 
+    async def parked_count(self) -> int:
+        return 0
+
+    async def chain_position(self, contract_set: str) -> StoredPosition:
+        return StoredPosition()
+
+    async def chain_outages(self) -> list[StoredOutage]:
+        return []
+
     def row_lock(self, stream_id: str) -> asyncio.Lock:
         return self._row_locks[stream_id]
 
@@ -243,6 +253,9 @@ class MemoryUnit:
         if key.key in self._store.replays:
             raise WriteCollision
         self._replays[key.key] = Replay(key.fingerprint, body)
+
+    async def record(self, actor: Actor, appended: Appended) -> None:
+        pass
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         log = self._store.log

@@ -16,13 +16,16 @@ from quart_schema import (
     tag_blueprint,
 )
 
+from app.core.access.grant import Scope, narrowed
 from app.core.chain import ChainEvent
 from app.core.chain_port import RawItem
 from app.core.changes import Ingested
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, FieldError, InvalidInput
 from app.core.event import CAUSES, Event, EventName
-from app.core.filter import EventFilter
+from app.core.filter import EventFilter, Wanted
+from app.core.ports import EventLog, Position
+from app.web.access.policy import reach, reads, requires
 from app.web.answered import answers
 from app.web.answers import json_answer
 from app.web.api.body import body
@@ -34,7 +37,6 @@ from app.web.api.requests import ChainBatch, ChainFact, ChainFunction, RawEvent
 from app.web.api.results import shown_result
 from app.web.api.streams import ReadHeaders
 from app.web.filters import FILTER_FIELDS, filter_of
-from app.web.keys import requires_key
 from app.web.services import services
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/events")
@@ -42,6 +44,8 @@ tag_blueprint(blueprint, ["Events"])
 
 _MOST: Final = 1000
 _DEFAULT: Final = 100
+_PASSES: Final = 20
+"""Pages of the log that one answer looks through, when little of it may be read; the cursor goes on from there."""
 
 
 class EventsQuery(Query):
@@ -65,7 +69,7 @@ class EventsQuery(Query):
 
 
 @blueprint.post("")
-@requires_key
+@requires(Scope.EVENTS_WRITE)
 @operation_id("ingestEvents")
 @document_request(ChainBatch)
 @document_response(IngestedDocument)
@@ -94,16 +98,17 @@ def _hinted(hint: ChainFunction) -> Ingested:
 
 
 @blueprint.get("")
+@reads
 @operation_id("readEvents")
 @document_querystring(EventsQuery)
 @document_headers(ReadHeaders)
 @document_response(EventPageDocument, HTTPStatus.OK, TagHeaders)
-@answers(304, 400, 410, 503)
+@answers(304, 400, 401, 403, 410, 429, 503)
 async def read() -> Response:
     """Read the log from a cursor on; the events are the feeds', byte for byte."""
     running = services()
     asked = query(EventsQuery)
-    wanted, limit = asked.wanted, asked.limit
+    wanted, limit = narrowed(asked.wanted, reach()), asked.limit
     position = await running.log.position()
     after = _after(asked.after, default=position.at(position.floor))
     if after.epoch != position.epoch:
@@ -111,15 +116,32 @@ async def read() -> Response:
     if after.seq > position.head:
         raise CursorExpired("future")
     try:
-        events = await running.log.read(after, position.head, wanted, limit)
+        events, cursor = await _read(running.log, position, after, wanted, limit)
     except CursorExpired:
         if asked.after:
             raise
         # The oldest kept event was pruned since it was looked up; what is the oldest now is as good.
         position = await running.log.position()
-        events = await running.log.read(position.at(position.floor), position.head, wanted, limit)
-    cursor = events[-1].id if len(events) == limit else str(position.at(position.head))
+        events, cursor = await _read(running.log, position, position.at(position.floor), wanted, limit)
     return _page(events, cursor)
+
+
+async def _read(
+    log: EventLog, position: Position, after: Cursor, wanted: Wanted, limit: int
+) -> tuple[list[Event], str]:
+    """Return a page, and the cursor up to which all of it was looked at. What may not be read is passed over."""
+    found: list[Event] = []
+    for _ in range(_PASSES):
+        rows = await log.read(after, position.head, wanted.in_log(), limit)
+        for row in rows:
+            if wanted.matches(row):
+                found.append(row)
+                if len(found) == limit:
+                    return found, row.id
+        if len(rows) < limit:
+            return found, str(position.at(position.head))
+        after = position.at(rows[-1].seq)
+    return found, str(after)
 
 
 def _after(text: str, default: Cursor) -> Cursor:

@@ -6,15 +6,16 @@ from pydantic import Field
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_response, operation_id, tag_blueprint
 
+from app.core.access.grant import Scope
 from app.core.chain_port import ParkedItem
-from app.core.errors import NotFound
+from app.core.errors import Forbidden, NotFound
+from app.web.access.policy import reach, reads, requires
 from app.web.answered import answers
 from app.web.answers import json_answer
 from app.web.api.chain_documents import ParkedPageDocument
 from app.web.api.documents import ResultDocument
 from app.web.api.parameters import Number, Query, page_size, page_size_shown, query
 from app.web.api.results import shown_result
-from app.web.keys import requires_key
 from app.web.services import services
 
 blueprint = Blueprint("parked", __name__, url_prefix="/api/chain/parked")
@@ -33,12 +34,16 @@ class ParkedQuery(Query):
 
 
 @blueprint.get("")
+@reads
 @operation_id("listParked")
 @document_querystring(ParkedQuery)
 @document_response(ParkedPageDocument)
 @answers(400, 503)
 async def list_parked() -> Response:
     """List what waits, the oldest first."""
+    if reach() is not None:
+        message = "what waits belongs to no stream yet, so it is for those who may read all"
+        raise Forbidden(message)
     asked = query(ParkedQuery)
     items = await services().store.parked(min(asked.after, _MOST_ID), asked.limit)
     following = items[-1].id if len(items) == asked.limit else None
@@ -46,7 +51,7 @@ async def list_parked() -> Response:
 
 
 @blueprint.post("/<parked_id>/retry")
-@requires_key
+@requires(Scope.EVENTS_WRITE)
 @operation_id("retryParked")
 @document_response(ResultDocument)
 @answers(404, 503)

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from app.core.access.grant import Scope
 from app.core.accrual import Kind
 from app.core.stream import Status
+from app.web.access.key_office import GRACE_SECONDS
 from app.web.api.fields import (
     ACCOUNT,
     CONTRACT,
@@ -158,6 +160,38 @@ class ChainBatch(Asked):
     model_config = _example(events=[{"type": "StreamCreated", **_FACT, **_TERMS, "amount": "1000"}])
 
     events: list[AnyChainEvent] = Field(max_length=MAX_BATCH)
+
+
+class NewKey(Asked):
+    """A key to make. Without `own`, `streamIds` and `contracts` it reads all streams, if it may read."""
+
+    model_config = _example(name="indexer", scopes=["events:write"])
+
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[Scope] = Field(min_length=1)
+    own: list[Address] = Field(
+        default_factory=list, max_length=1000, description="streams of these senders, recipients"
+    )
+    stream_ids: list[StreamId] = Field(default_factory=list, max_length=1000)
+    contracts: list[Contract] = Field(default_factory=list, max_length=1000)
+    expires_in: float | None = Field(None, gt=0, le=3_153_600_000, description="seconds; null: it does not end")
+
+
+class KeyRotation(Asked):
+    """How a key is replaced."""
+
+    model_config = _example(grace=3600)
+
+    grace: float = Field(GRACE_SECONDS, ge=0, le=31_536_000, description="seconds for which the old key is good, too")
+
+
+class NewRevocation(Asked):
+    """A token to revoke."""
+
+    model_config = _example(jti="b7f1a0c2")
+
+    jti: str = Field(min_length=1, max_length=512)
+    seconds: float = Field(2_592_000, gt=0, le=31_536_000, description="how long it is remembered: until it is expired")
 
 
 _source = "([a-z0-9][a-z0-9._-]{0,63}|contract:C[A-Z2-7]{55})"

@@ -1,5 +1,6 @@
 """`/api/streams`: the streams themselves."""
 
+from dataclasses import replace
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -17,9 +18,11 @@ from quart_schema import (
 )
 
 from app.core import accrual
+from app.core.access.grant import Scope
 from app.core.errors import NotFound
 from app.core.ports import IdempotencyKey, StreamQuery
 from app.core.stream import Status, Stream, normal_id
+from app.web.access.policy import reach, reads, requires
 from app.web.answered import answers
 from app.web.answers import json_answer
 from app.web.api.body import body
@@ -36,7 +39,6 @@ from app.web.api.domain import chain_key, change_of, new_stream
 from app.web.api.fields import Address, Contract, form, shown
 from app.web.api.parameters import At, Query, RequestHeaders, headers, page_size, page_size_shown, query
 from app.web.api.requests import NewStream, StreamPatch
-from app.web.keys import requires_key
 from app.web.services import services
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/streams")
@@ -107,7 +109,7 @@ class StreamQueryAt(Query):
 
 
 @blueprint.post("")
-@requires_key
+@requires(Scope.STREAMS_WRITE)
 @operation_id("createStream")
 @document_request(NewStream)
 @document_headers(CreateHeaders)
@@ -128,18 +130,19 @@ async def create() -> Response:
 
 
 @blueprint.get("")
+@reads
 @operation_id("listStreams")
 @document_querystring(StreamsQuery)
 @document_headers(ReadHeaders)
 @document_response(StreamPageDocument, HTTPStatus.OK, StreamPageHeaders)
-@answers(304, 400, 503)
+@answers(304, 400, 401, 403, 429, 503)
 async def list_streams() -> Response:
     """List streams, newest first; `Last-Event-ID` of the first page is where to follow the feed from."""
     asked = query(StreamsQuery)
     running = services()
     # Before the rows: they contain at least everything up to here.
     cursor = str(running.hub.cursor)
-    page = await running.store.page(asked.to_core())
+    page = await running.store.page(replace(asked.to_core(), reach=reach()))
     following = None if page.next is None else "_".join(page.next)
     response = json_answer({"streams": [_shown(stream, asked.at) for stream in page.streams], "next": following})
     response.headers["Last-Event-ID"] = cursor
@@ -149,18 +152,20 @@ async def list_streams() -> Response:
 
 
 @blueprint.get("/<stream_id>")
+@reads
 @operation_id("getStream")
 @document_querystring(StreamQueryAt)
 @document_headers(ReadHeaders)
 @document_response(StreamDocument, HTTPStatus.OK, StreamHeaders)
-@answers(304, 404, 503)
+@answers(304, 400, 401, 403, 404, 429, 503)
 async def get(stream_id: str) -> Response:
     """Return a stream; `Last-Event-ID` is where to follow the feed from."""
     running = services()
     at = query(StreamQueryAt).at
     cursor = str(running.hub.cursor)
     stream = await running.store.get(normal_id(stream_id))
-    if stream is None:
+    limit = reach()
+    if stream is None or not (limit is None or limit.shows(stream)):
         message = f"there is no stream {stream_id}"
         raise NotFound(message)
     response = _stream_response(stream, at)
@@ -169,7 +174,7 @@ async def get(stream_id: str) -> Response:
 
 
 @blueprint.patch("/<stream_id>")
-@requires_key
+@requires(Scope.STREAMS_WRITE)
 @operation_id("changeStream")
 @document_request(StreamPatch)
 @document_headers(ChangeHeaders)
@@ -178,19 +183,19 @@ async def get(stream_id: str) -> Response:
 async def change(stream_id: str) -> Response:
     """Change a stream."""
     patch = await body(StreamPatch)
-    changed = await services().streams.update(normal_id(stream_id), change_of(patch), precondition())
+    changed = await services().streams.update(normal_id(stream_id), change_of(patch), precondition(), reach())
     return _stream_response(changed)
 
 
 @blueprint.delete("/<stream_id>")
-@requires_key
+@requires(Scope.STREAMS_WRITE)
 @operation_id("cancelStream")
 @document_headers(ChangeHeaders)
 @document_response(StreamDocument, HTTPStatus.OK, VersionHeaders)
 @answers(400, 404, 409, 412, 503)
 async def cancel(stream_id: str) -> Response:
     """Cancel a stream; one that is cancelled already is returned as it is."""
-    return _stream_response(await services().streams.cancel(normal_id(stream_id), precondition()))
+    return _stream_response(await services().streams.cancel(normal_id(stream_id), precondition(), reach()))
 
 
 def _stream_response(stream: Stream, at: int | None = None) -> Response:

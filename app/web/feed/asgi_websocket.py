@@ -35,7 +35,7 @@ class AsgiWebSocketSession(FeedSession):
         self, registration: Registration, outlet: AsgiOutlet, settings: WebSettings, *, greeting: bool
     ) -> None:
         """`greeting`: the client hears where it is."""
-        self._control = Control(registration.subscription, settings)
+        self._control = Control(registration.subscription, settings, registration.renew)
         self._greeting = greeting
         self._heartbeat = settings.heartbeat_interval
         self._told_at = outlet.last_read

@@ -1,29 +1,35 @@
 """What a WebSocket client says: its control messages, and the limits it must keep."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from app.core import messages
+from app.core.access.grant import chosen_of
 from app.core.errors import InvalidInput
 from app.core.filter import any_of, filters_of
 from app.core.messages import Close
 from app.core.subscription import Subscription
 from app.web.feed.close_codes import MESSAGE_TOO_BIG, POLICY_VIOLATION, UNSUPPORTED_DATA
-from app.web.feed.control_messages import parse_control, parse_subscribe
+from app.web.feed.control_messages import parse_auth, parse_control, parse_subscribe
 from app.web.services import WebSettings
+
+Renew = Callable[[str | None, str | None], None]
+"""Takes a token or a ticket."""
 
 
 class Control:
     """Takes a client's messages, and says when there were too many, or one that may not be."""
 
-    __slots__ = ("_filters", "_recent", "_settings", "_subscription")
+    __slots__ = ("_filters", "_recent", "_renew", "_settings", "_subscription")
 
-    def __init__(self, subscription: Subscription, settings: WebSettings) -> None:
-        """Act on this subscription."""
+    def __init__(self, subscription: Subscription, settings: WebSettings, renew: Renew) -> None:
+        """Act on this subscription; `renew` is handed a token or a ticket."""
+        self._renew = renew
         self._subscription = subscription
         self._settings = settings
         # What it chooses by now; `add` adds to it. A client that waits for its first `subscribe` has chosen nothing.
-        self._filters = () if subscription.paused else filters_of(subscription.wanted)
+        self._filters = () if subscription.paused else filters_of(chosen_of(subscription.wanted))
         self._recent: deque[float] = deque(maxlen=settings.message_rate_limit)
 
     def take(self, message: Any, now: float) -> Close | None:
@@ -56,9 +62,11 @@ class Control:
             elif kind == "unsubscribe":
                 self._filters = ()
                 subscription.unsubscribe()
+            elif kind == "auth":
+                self._renew(*parse_auth(message))
             elif kind == "ping":
                 subscription.pong()
             else:
-                subscription.say(messages.error("unknown-type", "type: must be subscribe, unsubscribe or ping"))
+                subscription.say(messages.error("unknown-type", "type: must be subscribe, unsubscribe, auth or ping"))
         except InvalidInput as error:
             subscription.say(messages.error("invalid-message", str(error)))

@@ -29,7 +29,7 @@ def parse_control(text: str) -> dict[str, Any]:
         raise InvalidInput(FieldError("message", "must be JSON")) from None
     refuse_duplicates(text)
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        raise InvalidInput(FieldError("type", "must be an object with a type: subscribe, unsubscribe or ping"))
+        raise InvalidInput(FieldError("type", "must be an object with a type: subscribe, unsubscribe, auth or ping"))
     return message
 
 
@@ -55,6 +55,17 @@ def parse_subscribe(message: Mapping[str, Any], present: tuple[EventFilter, ...]
     if len(filters) > MAX_FILTERS:
         raise InvalidInput(FieldError("filters", f"must be at most {MAX_FILTERS}, those before included"))
     return Subscribe(filters, cursor)
+
+
+def parse_auth(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Read an `auth`: a token, or a ticket. Raises InvalidInput, which never repeats them."""
+    given = [name for name in ("token", "ticket") if name in message]
+    if len(given) != 1:
+        raise InvalidInput(FieldError("token", "give a `token` or a `ticket`"))
+    text = message[given[0]]
+    if not isinstance(text, str) or not text:
+        raise InvalidInput(FieldError(given[0], "must be a text, not empty"))
+    return (text, None) if given == ["token"] else (None, text)
 
 
 def _filters(given: Any) -> tuple[EventFilter, ...]:

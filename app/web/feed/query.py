@@ -7,6 +7,7 @@ from werkzeug.datastructures import Headers, MultiDict
 
 from app.core.errors import FieldError, InvalidInput
 from app.core.filter import EventFilter
+from app.web.access.credentials import TICKET
 from app.web.filters import event_filter
 
 CURSOR_PARAMETERS: Final = ("lastEventId", "last_event_id", "lastEventID")
@@ -26,6 +27,7 @@ class FeedQuery(NamedTuple):
     cursor: str | None
     greeting: bool = True
     live: bool = True
+    ticket: str | None = None
 
 
 def feed_query(args: MultiDict[str, str], headers: Headers, *, can_subscribe: bool = True) -> FeedQuery:
@@ -37,11 +39,11 @@ def feed_query(args: MultiDict[str, str], headers: Headers, *, can_subscribe: bo
     """
     cursors = [headers.get("Last-Event-ID"), *(args[name] for name in CURSOR_PARAMETERS if name in args)]
     cursor = next((given for given in cursors if given), None)
-    wanted = event_filter(args, (*CURSOR_PARAMETERS, *SWITCHES))
+    wanted = event_filter(args, (*CURSOR_PARAMETERS, *SWITCHES, TICKET))
     greeting, live = (_switch(name, args.getlist(name)) for name in SWITCHES)
     if not live and not can_subscribe:
         raise InvalidInput(FieldError("live", "only a WebSocket can wait for `subscribe`; leave it out here"))
-    return FeedQuery(wanted, cursor, greeting, live)
+    return FeedQuery(wanted, cursor, greeting, live, args.get(TICKET) or None)
 
 
 def _switch(name: str, given: Sequence[str]) -> bool:

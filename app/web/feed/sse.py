@@ -6,8 +6,12 @@ from typing import Any, Final
 from quart import Blueprint, Response, request
 
 from app.core import messages
+from app.core.access.grant import Scope
+from app.core.access.principal import Principal
 from app.core.cursor import Cursor
 from app.core.subscriptions import RESTART, jittered
+from app.web.access.feed_access import admit, refuse_secrets
+from app.web.access.policy import marked
 from app.web.admission import Admission, Refused
 from app.web.feed.asgi_outlet import AsgiOutlet
 from app.web.feed.blocks import CONNECTED, SSE_BLOCKS, SSE_CHUNKS, sse_message, sse_retry
@@ -27,21 +31,24 @@ _LAST: Final = {"Connection": "close"}
 
 
 @blueprint.get("/sse/streams")
+@marked(Scope.STREAMS_READ)
 async def feed() -> Response:
     """Stream every event the client wants."""
     running = services()
+    refuse_secrets(request)
     query = feed_query(request.args, request.headers, can_subscribe=False)
     if running.draining:
         return _response(_told_to_come_back(running, query), **_LAST)
     try:
-        admission = running.guard.admit(Transport.SSE, request)
+        admission, principal = await admit(running, Transport.SSE, request, query)
     except Refused as refused:
         return refused.response
     if request.method == "HEAD":
         admission.release()
         return _response(b"")
     connection = own_connection(request.scope)
-    body = _straight(running, admission, connection, query) if connection else _plain(running, admission, query)
+    client = admission, query, principal
+    body = _straight(running, connection, *client) if connection else _plain(running, *client)
     response = _response(body, **(_LAST if connection else {}))
     response.timeout = None
     return response
@@ -64,10 +71,10 @@ def _told_to_come_back(running: Services, query: FeedQuery) -> bytes:
 
 
 async def _straight(
-    running: Services, admission: Admission, connection: ClientConnection, query: FeedQuery
+    running: Services, connection: ClientConnection, admission: Admission, query: FeedQuery, principal: Principal
 ) -> AsyncIterator[bytes]:
     """Have the server begin the response; the rest goes straight to the connection."""
-    registration = Registration(running, admission, connection, query)
+    registration = Registration(running, admission, connection, query, principal)
     try:
         yield CONNECTED
     except BaseException:
@@ -76,10 +83,12 @@ async def _straight(
     SseSession(registration, connection, SSE_CHUNKS, running.settings, greeting=query.greeting)
 
 
-async def _plain(running: Services, admission: Admission, query: FeedQuery) -> AsyncIterator[bytes]:
+async def _plain(
+    running: Services, admission: Admission, query: FeedQuery, principal: Principal
+) -> AsyncIterator[bytes]:
     outlet = AsgiOutlet()
     outlet.write(CONNECTED)
-    registration = Registration(running, admission, outlet, query)
+    registration = Registration(running, admission, outlet, query, principal)
     SseSession(registration, outlet, SSE_BLOCKS, running.settings, greeting=query.greeting)
     try:
         async for data in outlet.drain():

@@ -7,6 +7,7 @@ from app.core import messages
 from app.core.messages import Close, ServiceMessage
 from app.core.subscriptions import jittered
 from app.web.feed.blocks import KEEPALIVE, SseBlocks, sse_message, sse_retry
+from app.web.feed.close_codes import EXPIRED
 from app.web.feed.connection import ClientConnection
 from app.web.feed.registration import Registration
 from app.web.feed.session import FeedSession
@@ -84,7 +85,8 @@ class SseSession(FeedSession):
 
     def _say_goodbye(self, close: Close) -> None:
         self._retry = close.retry or jittered(self._settings.retry_ms)
-        self.say(messages.closing(close.reason, self._registration.subscription.cursor))
+        cursor = self._registration.subscription.cursor
+        self.say(messages.expired(cursor) if close.code == EXPIRED else messages.closing(close.reason, cursor))
         self._connection.write(self._blocks.last)
         if self._talks:
             # What it sent may lie unread, and closing would reset the connection before it has all of this.

@@ -8,7 +8,12 @@ from typing import Any
 from quart import Blueprint, Response, request, websocket
 from quart_schema import hide
 
+from app.core.access.grant import Scope
+from app.core.access.principal import Principal
 from app.core.errors import FluxoraError
+from app.web.access.credentials import subprotocol_of
+from app.web.access.feed_access import admit, refuse_secrets
+from app.web.access.policy import marked, public
 from app.web.admission import Admission, Refused
 from app.web.feed.asgi_outlet import AsgiOutlet
 from app.web.feed.asgi_websocket import AsgiWebSocketSession
@@ -27,29 +32,32 @@ blueprint = Blueprint("websocket", __name__)
 
 
 @blueprint.websocket("/ws/streams")
+@marked(Scope.STREAMS_READ)
 async def feed() -> Any:
     """Send every event the client wants; take its control messages."""
     running = services()
     if fault := fault_of(websocket.headers, websocket.scope["http_version"]):
         return fault.response
     try:
+        refuse_secrets(websocket)
         query = feed_query(websocket.args, websocket.headers)
         if running.draining:
             running.guard.refuse_all()
-        admission = running.guard.admit(Transport.WEBSOCKET, websocket)
+        admission, principal = await admit(running, Transport.WEBSOCKET, websocket, query)
     except FluxoraError as error:
         return respond(error)
     except Refused as refused:
         return refused.response
     connection = own_connection(websocket.scope)
     if connection is None:
-        await _plain(running, admission, query)
+        await _plain(running, admission, query, principal)
     else:
-        await _straight(running, admission, connection, query)
+        await _straight(running, connection, admission, query, principal)
     return None
 
 
 @blueprint.get("/ws/streams")
+@public
 @hide
 async def no_handshake() -> Response:
     """Say what a request lacks: the server hands it over as a plain one."""
@@ -59,22 +67,26 @@ async def no_handshake() -> Response:
     return fault.response
 
 
-async def _straight(running: Services, admission: Admission, connection: ClientConnection, query: FeedQuery) -> None:
-    registration = Registration(running, admission, connection, query)
+async def _straight(
+    running: Services, connection: ClientConnection, admission: Admission, query: FeedQuery, principal: Principal
+) -> None:
+    registration = Registration(running, admission, connection, query, principal)
     deflated = acceptable(websocket.headers.getlist(EXTENSIONS))
     try:
-        await websocket.accept(headers={EXTENSIONS: ANSWER} if deflated else None)
+        await websocket.accept(
+            headers={EXTENSIONS: ANSWER} if deflated else None, subprotocol=subprotocol_of(websocket)
+        )
     except BaseException:
         registration.close()
         raise
     WebSocketSession(registration, connection, running.settings, deflated=deflated, greeting=query.greeting)
 
 
-async def _plain(running: Services, admission: Admission, query: FeedQuery) -> None:
+async def _plain(running: Services, admission: Admission, query: FeedQuery, principal: Principal) -> None:
     outlet = AsgiOutlet()
-    registration = Registration(running, admission, outlet, query)
+    registration = Registration(running, admission, outlet, query, principal)
     try:
-        await websocket.accept()
+        await websocket.accept(subprotocol=subprotocol_of(websocket))
         session = AsgiWebSocketSession(registration, outlet, running.settings, greeting=query.greeting)
         receiving = asyncio.create_task(_receive(session))
         try:

@@ -64,7 +64,7 @@ class WebSocketSession(FeedSession):
     @property
     def _client(self) -> Incoming:
         if self._incoming is None:
-            control = Control(self._registration.subscription, self._settings)
+            control = Control(self._registration.subscription, self._settings, self._registration.renew)
             self._incoming = Incoming(control, self._settings.max_message_bytes, deflated=self._deflated)
         return self._incoming
 

@@ -11,6 +11,7 @@ from quart_schema import hide
 
 from app import __version__
 from app.core.relay import DATABASE
+from app.web.access.policy import public
 from app.web.ops.metrics import render
 from app.web.services import Services, services
 
@@ -18,6 +19,7 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/health")
+@public
 async def health() -> Response:
     """Return status, live connection counts, how far log and feed are, and the database's latency."""
     running = services()
@@ -44,12 +46,14 @@ async def health() -> Response:
 
 
 @blueprint.get("/health/live")
+@public
 async def live() -> Response:
     """Say that the event loop turns."""
     return _json(HTTPStatus.OK, {"status": "ok"})
 
 
 @blueprint.get("/health/ready")
+@public
 async def ready() -> Response:
     """Say whether requests should be sent here: not while shutting down, without a database, or far behind the log."""
     running = services()
@@ -58,6 +62,7 @@ async def ready() -> Response:
 
 
 @blueprint.get("/metrics")
+@public
 @hide
 async def metrics() -> Response:
     """Return Prometheus metrics."""

@@ -9,6 +9,7 @@ from quart import Blueprint, Response, current_app, request, send_from_directory
 from quart_schema import hide
 from werkzeug.exceptions import NotFound
 
+from app.web.access.policy import public
 from app.web.answers import json_answer
 from app.web.ops.asyncapi import document
 from app.web.services import services
@@ -52,6 +53,7 @@ _DOCS: Final = """<!doctype html>
 
 
 @blueprint.get("/")
+@public
 @hide
 async def live_page() -> Response:
     """Show the feed, live."""
@@ -60,6 +62,7 @@ async def live_page() -> Response:
 
 
 @blueprint.get("/static/<path:name>")
+@public
 @hide
 async def static_file(name: str) -> Response:
     """Serve the live page's files."""
@@ -67,6 +70,7 @@ async def static_file(name: str) -> Response:
 
 
 @blueprint.get("/favicon.ico")
+@public
 @hide
 async def icon() -> Response:
     """Give every page of the service its icon, also those that don't name one."""
@@ -74,6 +78,7 @@ async def icon() -> Response:
 
 
 @blueprint.get("/docs")
+@public
 @hide
 async def documentation() -> Response:
     """Show the API, to be tried out."""
@@ -83,6 +88,7 @@ async def documentation() -> Response:
 
 
 @blueprint.get("/openapi.json")
+@public
 @hide
 async def openapi() -> Response:
     """Describe the API."""
@@ -92,6 +98,7 @@ async def openapi() -> Response:
 
 
 @blueprint.get("/docs/assets/<name>")
+@public
 @hide
 async def documentation_asset(name: str) -> Response:
     """Serve Swagger UI's files from its package: no page of ours loads anything from elsewhere."""
@@ -102,6 +109,7 @@ async def documentation_asset(name: str) -> Response:
 
 
 @blueprint.get("/asyncapi.json")
+@public
 @hide
 async def asyncapi() -> Response:
     """Describe the two feeds."""

@@ -1,0 +1,27 @@
+"""The record of who did what."""
+
+import orjson
+from databases.core import Connection
+from sqlalchemy import insert
+
+from app.core.access.ports import Actor
+from app.core.clock import timestamp, utc_now
+from app.store.tables import audit
+
+
+async def record(
+    connection: Connection, actor: Actor, first: str | None = None, last: str | None = None, count: int = 0
+) -> None:
+    """Note who did what, in the transaction that does it."""
+    values = {
+        "at": timestamp(utc_now()),
+        "principal": actor.principal,
+        "action": actor.action,
+        "request_id": actor.request_id,
+        "address": actor.address,
+        "first": first,
+        "last": last,
+        "count": count,
+        "detail": orjson.dumps(actor.detail or {}).decode(),
+    }
+    await connection.execute(insert(audit).values(values))
