@@ -33,9 +33,9 @@ _logger = structlog.stdlib.get_logger(__name__)
 def serve(settings: Settings) -> bool:
     """Serve until SIGTERM or SIGINT; tells whether it ended well. Raises StartError, FluxoraError.
 
-    Without API_KEYS a key is made and shown; only its hash is kept.
+    Without API_KEYS a key for development is made and shown; only its hash is kept.
     """
-    key = None if settings.api_keys else secrets.token_urlsafe(24)
+    key = None if settings.api_keys or settings.exposed else secrets.token_urlsafe(24)
     if key:
         settings = settings.model_copy(update={"api_keys": (SecretStr(hash_key(key)),)})
     count = settings.web_concurrency or configured_workers()

@@ -10,7 +10,7 @@ from quart import Quart
 from werkzeug.datastructures import Headers
 
 from app.web.admission import Admission, Guard, Refused
-from app.web.keys import Keys
+from app.web.access.keyring import Keyring
 from tests.support.virtual import virtual
 
 

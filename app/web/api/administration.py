@@ -65,6 +65,7 @@ async def create_key() -> Response:
     secret, key = await _office().create(
         asked.name, asked.scopes, None if limit == Limit() else limit, asked.expires_in, actor_of(g.principal)
     )
+    await services().gate.keyring.look()
     return json_answer(_shown(key) | {"key": secret}, HTTPStatus.CREATED)
 
 
@@ -78,6 +79,7 @@ async def rotate_key(key_id: str) -> Response:
     """Make a key with the same rights; the old one ends after a grace time."""
     asked = await body(KeyRotation)
     secret, key = await _office().rotate(key_id, asked.grace, actor_of(g.principal))
+    await services().gate.keyring.look()
     return json_answer(_shown(key) | {"key": secret}, HTTPStatus.CREATED)
 
 
@@ -89,6 +91,7 @@ async def rotate_key(key_id: str) -> Response:
 async def revoke_key(key_id: str) -> Response:
     """Revoke a key: it counts no more, and its connections end, in every process, within a second."""
     await _office().revoke(key_id, actor_of(g.principal))
+    await services().gate.keyring.look()
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
