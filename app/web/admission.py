@@ -38,7 +38,7 @@ class Admission:
 
     __slots__ = ("_guard", "_places", "address", "transport")
 
-    def __init__(self, guard: "Guard", transport: Transport, address: str, principal: str | None) -> None:
+    def __init__(self, guard: "Guard", transport: Transport, address: str, principal: str | None = None) -> None:
         """Take a place."""
         self.transport = transport
         self.address = address

@@ -75,6 +75,7 @@ class Registration:
         self.watched = SimpleNamespace(pinger=None)
         self.id = "test"
         self.reason = "client left"
+        self.renew = lambda *_: None
 
     def end_soon(self, close) -> None:
         self.reason = close.reason

@@ -336,7 +336,7 @@ async def test_the_cookie_from_a_foreign_page_and_without_an_origin(closed):
 
 
 async def test_another_name_for_our_address(make_server):
-    server = make_server()
+    server = make_server(allowed_hosts="")
     async with httpx.AsyncClient(base_url=server.base) as http:
         for host, status in (("evil.example", 421), ("localhost", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200)):
             answer = await http.get("/api/streams", headers={"Host": host})
@@ -512,5 +512,9 @@ def test_production_needs_a_way_to_tell_who_may_write(tmp_path):
     assert refused.returncode == 1
     assert "API_KEYS" in refused.stderr
     assert "keys create" in refused.stderr
+    for host in ("0.0.0.0", "::", "192.0.2.5"):
+        refused = run_app(cwd=tmp_path, database_url=url, port=0, host=host)
+        assert refused.returncode == 1
+        assert "API_KEYS" in refused.stderr or "address" in refused.stderr
     for wrong in ({"jwt_secret": "short"}, {"jwt_default_scope": "everything"}, {"request_rate": "often"}):
         assert next(iter(wrong)).upper() in run_app(cwd=tmp_path, **settings, **wrong).stderr

@@ -499,7 +499,7 @@ async def test_who_leaves_takes_the_socket_along(crowded):
 
 
 def post(body_head: str) -> bytes:
-    head = f"POST /api/events HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n{body_head}"
+    head = f"POST /api/streams HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n{body_head}"
     return f"{head}\r\n\r\n".encode()
 
 
@@ -532,7 +532,7 @@ async def test_clients_that_send_it_all_see_the_413(server, chunked):
     before = server.memory()
     async with api_of(server) as api:
         content = chunks() if chunked else b" " * 4 * MEGABYTE
-        answer = await api.post("/api/events", content=content, headers={"Content-Type": "application/json"})
+        answer = await api.post("/api/streams", content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 413
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert (await api.post("/api/streams", json=new_stream())).status_code == 201

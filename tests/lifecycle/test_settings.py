@@ -30,13 +30,7 @@ def settings(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"environment": "production"}, "API_KEYS"),
-        ({"environment": "production", "api_keys": " , "}, "API_KEYS"),
         ({"environment": "prod"}, "environment"),
-        ({"host": "0.0.0.0"}, "API_KEYS"),
-        ({"host": "::"}, "API_KEYS"),
-        ({"host": "192.168.1.5"}, "API_KEYS"),
-        ({"host": "feed.example"}, "API_KEYS"),
         ({"api_keys": f"{KEY},short"}, "api_keys"),
         ({"api_keys": f"sha256:{SECRET}"}, "api_keys"),
         ({"api_keys": hash_key(KEY).upper()[:-1]}, "api_keys"),

@@ -75,6 +75,8 @@ class Server:
             "port": 0,
             "api_keys": KEY,
             "max_connections_per_address": 10_000,
+            "max_connections_per_principal": 10_000,
+            "allowed_hosts": "*",
             **settings,
         }
         self.lines: list[dict] = []

@@ -59,6 +59,8 @@ async def end() -> Response:
     """End the cookie's session."""
     if session := request.cookies.get(COOKIE):
         await services().gate.end_session(session)
+    else:
+        _known()
     response = Response(status=HTTPStatus.NO_CONTENT)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="Strict")
     return response
