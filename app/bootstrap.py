@@ -16,7 +16,6 @@ from app.broker.jetstream import Broker
 from app.broker.publisher import Publisher
 from app.chain.indexer import LEASE, Indexer
 from app.chain.reader import ConfiguredReader
-from app.core.access.grant import Scope
 from app.core.background import Background, Runner
 from app.core.errors import FluxoraError
 from app.core.hub import Hub
@@ -25,20 +24,15 @@ from app.core.relay import Relay
 from app.core.shared_outages import SharedOutages
 from app.core.stream_service import StreamService
 from app.core.subscriptions import Feed
+from app.gate_wiring import gate_of
 from app.settings import Settings
-from app.store.access import SqlAccess
 from app.store.address import dialect_for, parse_database_url
 from app.store.chain_lease import SqlLease
 from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
 from app.store.schema import opened
 from app.store.store import SqlStore
-from app.web.access.gate import Gate
-from app.web.access.jwks import Jwks
-from app.web.access.keyring import Keyring
 from app.web.access.rates import Rates
-from app.web.access.revoked import Revoked
-from app.web.access.tokens import TokenRules, Tokens
 from app.web.admission import Guard, Report
 from app.web.application import create_quart
 from app.web.feed.connections import Connections
@@ -126,7 +120,7 @@ class Application:
                 relay,
                 timeout=settings.database_timeout * 1.5,
                 reader=ConfiguredReader({each.state.contract_id: each.state for each in settings.contracts}),
-                alarm=partial(_tell, outages),
+                alarm=outages.tell,
             ),
             guard=Guard(
                 max_connections=settings.max_connections,
@@ -139,7 +133,7 @@ class Application:
             workers=workers,
             chain=Chain(polled=bool(settings.rpc_urls)),
             background=Background(),
-            gate=self._gate(settings),
+            gate=gate_of(settings, self.store),
             rates=Rates(settings.request_rate),
             connections=Connections(),
             liveness=Liveness(
@@ -148,21 +142,6 @@ class Application:
                 keepalive=settings.keepalive_interval,
             ),
         )
-
-    def _gate(self, settings: Settings) -> Gate:
-        access = SqlAccess(self.store)
-        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
-        rules = TokenRules(
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-            type=settings.jwt_type.lower() if settings.jwt_type else None,
-            default_scopes=frozenset(map(Scope, settings.jwt_default_scope.split())),
-            own_claim=settings.jwt_own_claim,
-            shared_accounts=settings.jwt_shared_accounts,
-        )
-        tokens = Tokens(secret, Jwks(settings.jwt_jwks) if settings.jwt_jwks else None, rules)
-        keyring = Keyring(settings.key_hashes, access)
-        return Gate(keyring, tokens, Revoked(access), access, signed_in=settings.read_access == "signed-in")
 
     async def _open_gate(self) -> None:
         """Read keys and revocations. Raises Unguarded: everybody could write, or nobody."""
@@ -245,14 +224,6 @@ class Application:
             }
         notified = self.dialect.tail()
         return {"tail": partial(notified.run, relay)} if notified else {}
-
-
-def _tell(outages: Outages, source: str, reason: str | None) -> None:
-    """Announce that a source is out of order, or (None) that it is in order again."""
-    if reason is None:
-        outages.end(source, "it is over")
-    else:
-        outages.begin(source, reason)
 
 
 def create_app(settings: Settings | None = None) -> Quart:

@@ -1,40 +1,29 @@
 """Every setting, typed, from the environment; refused when unsafe."""
 
-import hashlib
 import ipaddress
 import re
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
-from app.chain.configured import ConfiguredContract, parse_contracts, parse_rpc_urls
-from app.core.access.grant import Scope
+from app.access_settings import AccessSettings
+from app.base_settings import Seconds
+from app.chain_settings import ChainSettings
 from app.core.origin import normal_origin
 from app.store.address import parse_database_url
-from app.web.access.rates import Rates
+from app.web.access.secrets import digest_of as hash_key
 
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+__all__ = ["Settings", "hash_key"]
+
 _BROKER = re.compile(r"(nats|tls)://([^\s@/:,]+(:[^\s@/,]*)?@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
-_SHORTEST_KEY = 16
-_SHORTEST_SECRET = 32
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST_SOCKET_PATH = 107
 """Linux's `sun_path` has 108 bytes, the last of which is 0."""
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-"""A time that sockets, threads and PostgreSQL can all count."""
 
-
-def hash_key(key: str) -> str:
-    """Return a key as API_KEYS may name it without telling it. Keys are random, so one round of SHA-256 is enough."""
-    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
-
-
-class Settings(BaseSettings):
+class Settings(AccessSettings, ChainSettings):
     """The service's settings. A field is the environment variable of the same name, in capitals."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     environment: Literal["development", "production"] = Field(
         "development", description="`production` refuses to start without `API_KEYS`"
@@ -51,35 +40,6 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(10, ge=2, le=500, description="PostgreSQL connections of a process")
     database_timeout: Seconds = Field(10, ge=0.1, description="seconds for connecting, and for one statement")
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="keys that may write, comma-separated; `sha256:<hex>` (see `python -m app hash-key`) hides one"
-    )
-    read_access: Literal["open", "signed-in"] = Field(
-        "open", description="`signed-in`: reading needs a key or a token with the scope `streams:read`"
-    )
-    jwt_secret: SecretStr | None = Field(
-        None, description="secret of tokens that are signed with HS256; 32 bytes or more"
-    )
-    jwt_jwks: str | None = Field(
-        None, description="path or `https://` address of the keys (JWKS) of tokens signed with RS256, ES256 or EdDSA"
-    )
-    jwt_issuer: str | None = Field(None, description="the `iss` that tokens must have")
-    jwt_audience: str | None = Field(None, description="the `aud` that tokens must have; without it, none may have one")
-    jwt_type: str | None = Field(None, description="the `typ` that tokens must have, as in `at+jwt` (RFC 9068)")
-    jwt_default_scope: str = Field("streams:read", description="scopes of a token that has no `scope`, space-separated")
-    jwt_own_claim: str | None = Field(
-        None, description="claim with the addresses whose streams may be read; without it: `sub`, if it is an address"
-    )
-    jwt_shared_accounts: bool = Field(
-        default=True, description="`false`: tokens of users of a shared account (`M...`, `G...:memo`) are refused"
-    )
-    token_expiring_seconds: Seconds = Field(60, description="seconds before its end that a token's feed is told")
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="names under which the service may be asked, comma-separated; on loopback: loopback's names"
-    )
-    request_rate: str | None = Field(
-        None, description="requests of a principal or address to `/api` in a process, as in `100/minute`; more get 429"
-    )
     web_concurrency: int | None = Field(
         None, ge=1, le=256, description="processes on one port; without it, `workers` in hypercorn.toml"
     )
@@ -115,18 +75,6 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body; more gets 413")
     max_events_body_bytes: int = Field(
         4_194_304, ge=1024, description="largest body of `POST /api/events`; more gets 413"
-    )
-    chain_contracts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="contracts whose events are read, comma-separated: `C...[:decimals[:TOKEN]][@start-ledger]`"
-    )
-    chain_rpc_urls: SecretStr | None = Field(
-        None, description="`https://` addresses of Stellar RPC, comma-separated: the service reads the chain itself"
-    )
-    chain_passphrase: str | None = Field(
-        None, description="network of those servers, as in `Test SDF Network ; September 2015`; another is refused"
-    )
-    chain_poller: Literal["auto", "off"] = Field(
-        "auto", description="`off`: the chain is read by `python -m app index` alone, not by the processes that serve"
     )
     max_message_bytes: int = Field(4096, ge=64, description="largest WebSocket message from a client; more closes 1009")
     message_rate_limit: int = Field(10, ge=1, description="client messages in a window; more closes 1008")
@@ -171,14 +119,6 @@ class Settings(BaseSettings):
                 raise ValueError(message)
         return value
 
-    @field_validator("environment", "log_level", "proxy_header", "chain_poller", "read_access", mode="before")
-    @classmethod
-    def _any_case(cls, value: Any, info: ValidationInfo) -> Any:
-        choices = get_args(cls.model_fields[info.field_name or ""].annotation)
-        return next(
-            (each for each in choices if isinstance(value, str) and each.lower() == value.strip().lower()), value
-        )
-
     @field_validator("cors_origins")
     @classmethod
     def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -195,77 +135,10 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("chain_contracts")
-    @classmethod
-    def _known_contracts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        parse_contracts(value)
-        return value
-
-    @field_validator("chain_rpc_urls")
-    @classmethod
-    def _known_nodes(cls, value: SecretStr | None) -> SecretStr | None:
-        parse_rpc_urls(value.get_secret_value() if value else "")
-        return value
-
-    @field_validator("jwt_secret")
-    @classmethod
-    def _long_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and len(value.get_secret_value().encode()) < _SHORTEST_SECRET:
-            message = f"needs at least {_SHORTEST_SECRET} bytes (RFC 7518, 3.2)"
-            raise ValueError(message)
-        return value
-
-    @field_validator("jwt_default_scope")
-    @classmethod
-    def _known_scopes(cls, value: str) -> str:
-        if unknown := sorted(set(value.split()) - set(Scope)):
-            message = f"{', '.join(unknown)}: scopes are {', '.join(Scope)}"
-            raise ValueError(message)
-        return value
-
-    @field_validator("request_rate")
-    @classmethod
-    def _known_rate(cls, value: str | None) -> str | None:
-        try:
-            Rates(value)
-        except ValueError:
-            message = "must be as in 100/minute or 10/second"
-            raise ValueError(message) from None
-        return value
-
-    @field_validator("api_keys", "cors_origins", "chain_contracts", "allowed_hosts", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
-
-    @field_validator("api_keys")
-    @classmethod
-    def _strong_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for key in value:
-            text = key.get_secret_value()
-            if text.lower().startswith("sha256:"):
-                if not _SHA256.fullmatch(text):
-                    message = "a hashed key is `sha256:` and 64 lower-case hex digits"
-                    raise ValueError(message)
-            elif len(text) < _SHORTEST_KEY:
-                message = f"a key needs at least {_SHORTEST_KEY} characters; `python -m app new-key` makes a good one"
-                raise ValueError(message)
-        return value
-
     @model_validator(mode="after")
     def _safe(self) -> Self:
         if self.relay_url and self.on_sqlite:
             message = "RELAY_URL needs PostgreSQL: an SQLite file is served by one process, which has nobody to tell"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _whole_chain(self) -> Self:
-        if self.chain_rpc_urls and not self.chain_contracts:
-            message = "CHAIN_RPC_URLS needs CHAIN_CONTRACTS: which contracts are read?"
-            raise ValueError(message)
-        if self.chain_rpc_urls and not self.chain_passphrase:
-            message = "CHAIN_RPC_URLS needs CHAIN_PASSPHRASE: a server of another network would be believed"
             raise ValueError(message)
         return self
 
@@ -282,21 +155,6 @@ class Settings(BaseSettings):
         if self.allowed_hosts:
             return None if "*" in self.allowed_hosts else frozenset(map(str.lower, self.allowed_hosts))
         return _LOOPBACK_NAMES if self.loopback and not self.bind and not self.trusted_proxy_hops else None
-
-    @property
-    def polls(self) -> bool:
-        """Whether a process that serves also reads the chain."""
-        return self.chain_rpc_urls is not None and self.chain_poller == "auto"
-
-    @property
-    def rpc_urls(self) -> tuple[str, ...]:
-        """`chain_rpc_urls`, read. They may hold keys: never show them."""
-        return parse_rpc_urls(self.chain_rpc_urls.get_secret_value() if self.chain_rpc_urls else "")
-
-    @property
-    def contracts(self) -> tuple[ConfiguredContract, ...]:
-        """`chain_contracts`, read."""
-        return parse_contracts(self.chain_contracts)
 
     @property
     def loopback(self) -> bool:
@@ -322,9 +180,3 @@ class Settings(BaseSettings):
             for name, value in changed
             if value != type(self).model_fields[name].default
         }
-
-    @property
-    def key_hashes(self) -> frozenset[str]:
-        """The keys that may write, as `hash_key` writes them."""
-        texts = (key.get_secret_value() for key in self.api_keys)
-        return frozenset(text if text.startswith("sha256:") else hash_key(text) for text in texts)

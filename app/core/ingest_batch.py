@@ -11,7 +11,8 @@ from app.core.chain_port import ChainReader, Glance, RawItem
 from app.core.changes import Changes, Ingested
 from app.core.contract.place import Hint
 from app.core.ports import UnitOfWork
-from app.core.raw_batch import RawBatch, RawEntry
+from app.core.raw_batch import RawBatch
+from app.core.raw_entry import RawEntry
 from app.core.seed_batch import take_seeds
 
 _READ_AT_ONCE: Final = 50

@@ -51,6 +51,13 @@ class Outages:
         self._hub.announce(message)
         return True
 
+    def tell(self, source: str, reason: str | None) -> None:
+        """Announce that a source is out of order, or (None) that it is in order again."""
+        if reason is None:
+            self.end(source, "it is over")
+        else:
+            self.begin(source, reason)
+
     def end(self, source: str, reason: str) -> bool:
         """Announce `service.recovered` if the source was out of order; tells whether it was."""
         if self._now.pop(source, None) is None:

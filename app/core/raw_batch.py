@@ -1,14 +1,13 @@
 """The contract's own events of a batch: folded in chain order, parked where they must wait."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.core.chain_entity import entity, lifted
-from app.core.chain_port import ChainReader, Glance, ParkedItem
-from app.core.changes import Changes, Ingested
+from app.core.chain_port import ChainReader
+from app.core.changes import Changes
 from app.core.clock import timestamp
-from app.core.contract import facts, notices
+from app.core.contract import facts
 from app.core.contract.batch import Folded, StreamKey, begun, fold_all, needed
 from app.core.contract.fold import Outcome, fold
 from app.core.contract.parked import Parked, Why
@@ -17,28 +16,13 @@ from app.core.contract.seen import Seen
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import view
 from app.core.event import Draft, EventName
-from app.core.ports import ChainKey, UnitOfWork
+from app.core.ports import UnitOfWork
+from app.core.raw_entry import RawEntry, parked_item, waiting_entry
 
 if TYPE_CHECKING:
     from app.core.contract.state import ContractState
 
 _UNTOLD = frozenset({"lastEvent"})
-
-
-@dataclass(slots=True)
-class RawEntry:
-    """An item of the batch and its result; `waited`: it was parked before."""
-
-    glance: Glance
-    result: Ingested
-    waited: ParkedItem | None = None
-
-    @property
-    def key(self) -> ChainKey | None:
-        """What makes the event itself; a token's events have none, they are counted by their place."""
-        found = self.glance.found
-        counted = isinstance(found, Seen) and isinstance(found.fact, notices.TokenMoved)
-        return None if counted else self.glance.event_key
 
 
 class RawBatch:
@@ -95,8 +79,12 @@ class RawBatch:
                 self.alarms[state.source] = state.told
                 await unit.chain.set_outage(state.source, state.told)
         await unit.chain.unpark(self._done)
-        await unit.chain.park([self._parked_item(*each) for each in self._parked if each[0].waited is None])
-        await unit.chain.tried([self._parked_item(*each) for each in self._parked if each[0].waited is not None])
+        await unit.chain.park(
+            [parked_item(*each, self._changes.now) for each in self._parked if each[0].waited is None]
+        )
+        await unit.chain.tried(
+            [parked_item(*each, self._changes.now) for each in self._parked if each[0].waited is not None]
+        )
 
     async def _lock_contracts(self, unit: UnitOfWork) -> None:
         named = {entry.glance.contract_id for entry in self._entries}
@@ -241,27 +229,6 @@ class RawBatch:
     def _park(self, entry: RawEntry, parked: Parked) -> None:
         entry.result.action, entry.result.why, entry.result.message = "parked", str(parked.why), parked.message
         self._parked.append((entry, parked))
-
-    def _parked_item(self, entry: RawEntry, parked: Parked) -> ParkedItem:
-        glance, waited = entry.glance, entry.waited
-        missing = str(parked.missing[0]) if parked.missing else None
-        if waited is not None:
-            return replace(waited, missing=missing, why=str(parked.why), message=parked.message, tries=waited.tries + 1)
-        hint = glance.found.hint if isinstance(glance.found, Seen) else None
-        place = None if glance.place is None else glance.place.id
-        created_at = timestamp(self._changes.now)
-        return ParkedItem(
-            0, glance.key, glance.contract_id, missing, str(parked.why), parked.message, glance.raw, hint, place,
-            created_at, 0,
-        )  # fmt: skip
-
-
-def waiting_entry(reader: ChainReader, item: ParkedItem) -> RawEntry:
-    """Return an item that waits, to be tried again."""
-    hints = () if item.hint is None else (item.hint,)
-    entry = RawEntry(reader.read(item.item, hints), Ingested(None, None, "ignored"), item)
-    entry.result.key = entry.glance.event_key
-    return entry
 
 
 def _born_id(seen: Seen) -> str:

@@ -1,15 +1,11 @@
-"""The write path: one unit of work, then publish."""
+"""What the service does with streams: creates, changes, takes in what happened on the chain."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
 
 import orjson
-import structlog
 
-from app.core.access.acting import ACTING
 from app.core.access.grant import Limit
 from app.core.chain import ChainEvent, Outcome, changed
 from app.core.chain_port import ChainReader, RawItem
@@ -20,28 +16,22 @@ from app.core.contract.place import Hint
 from app.core.encoding import encode
 from app.core.errors import (
     Conflict,
-    FluxoraError,
     IdempotencyMismatch,
     NotFound,
     PreconditionFailed,
-    Unavailable,
-    WriteCollision,
 )
 from app.core.event import Draft, Event, EventName
 from app.core.ingest_batch import IngestBatch, glances_of
 from app.core.ports import ChainKey, IdempotencyKey, Store, UnitOfWork
 from app.core.precondition import Precondition
-from app.core.raw_batch import waiting_entry
+from app.core.raw_entry import waiting_entry
 from app.core.reconciliation import reconcile
 from app.core.relay import Relay
 from app.core.stream import Status, Stream, StreamChange
+from app.core.writer import Writer
 
-_ATTEMPTS: Final = 5
-_logger = structlog.stdlib.get_logger(__name__)
-Result = TypeVar("Result")
 Also = Callable[[UnitOfWork], Awaitable[None]]
 """What a caller does in the same transaction; the store's units have the connection for it."""
-Work = Callable[[UnitOfWork], Awaitable[tuple[Result, Sequence[Draft]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +62,8 @@ class StreamService:
         """
         self._reader = reader
         self._alarm = alarm
-        self._store = store
-        self._relay = relay
-        self._timeout = timeout
+        self._writer = Writer(store, relay, timeout=timeout)
         self._clock = clock
-        self._running: set[asyncio.Task[Any]] = set()
-        self._draining = False
 
     async def create(self, stream: Stream, chain_key: ChainKey | None, idempotency: IdempotencyKey | None) -> Created:
         """Create a stream.
@@ -106,7 +92,7 @@ class StreamService:
             draft = Draft(EventName.CREATED, stream, (), stream.created_at)
             return Created(body, stream.id, replayed=False), [draft]
 
-        result, _ = await self._write(work)
+        result, _ = await self._writer.write(work)
         return result
 
     async def update(
@@ -162,7 +148,7 @@ class StreamService:
             await unit.update([outcome.stream])
             return outcome.stream, [draft_of(outcome, now)]
 
-        result, _ = await self._write(work)
+        result, _ = await self._writer.write(work)
         return result
 
     async def ingest(
@@ -183,7 +169,7 @@ class StreamService:
             await batch.take(unit)
             return batch, batch.changes.drafts
 
-        return self._finish(*await self._write(work))
+        return self._finish(*await self._writer.write(work))
 
     async def ingest_raw(self, items: Sequence[RawItem], also: Also | None = None) -> list[Ingested]:
         """Take items of `getEvents` as they are; see `ingest`."""
@@ -195,7 +181,7 @@ class StreamService:
         async def work(unit: UnitOfWork) -> tuple[list[int], Sequence[Draft]]:
             return await unit.chain.open_streams(contract_id), ()
 
-        numbers, _ = await self._write(work)
+        numbers, _ = await self._writer.write(work)
         return numbers
 
     async def reconcile(self, contract_id: str, records: Sequence[StreamRecord], ledger: int) -> int:
@@ -206,7 +192,7 @@ class StreamService:
             await reconcile(unit, changes, contract_id, records, ledger)
             return changes, changes.drafts
 
-        changes, _ = await self._write(work)
+        changes, _ = await self._writer.write(work)
         return len(changes.drafts)
 
     async def retry(self, parked_id: int) -> Ingested:
@@ -221,7 +207,7 @@ class StreamService:
             await batch.take(unit)
             return batch, batch.changes.drafts
 
-        return self._finish(*await self._write(work))[0]
+        return self._finish(*await self._writer.write(work))[0]
 
     def _finish(self, batch: IngestBatch, committed: Sequence[Event]) -> list[Ingested]:
         batch.changes.committed(committed)
@@ -229,61 +215,13 @@ class StreamService:
             self._alarm(source, reason)
         return batch.results
 
+    async def drain(self) -> None:
+        """Refuse further writes, and wait for those in hand."""
+        await self._writer.drain()
+
     def now(self) -> datetime:
         """Return the present time, aware, in UTC."""
         return self._clock()
-
-    async def drain(self) -> None:
-        """Refuse further writes, and wait for those in hand."""
-        self._draining = True
-        while self._running:
-            await asyncio.wait(self._running)
-
-    async def _write(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
-        """Run a unit of work in a task of its own: the framework cancels a handler when its client disconnects."""
-        if self._draining:
-            message = "the service is shutting down"
-            raise Unavailable(message)
-        task = asyncio.create_task(self._attempt(work))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        done: set[asyncio.Task[tuple[Result, Sequence[Event]]]] = set()
-        try:
-            done, _ = await asyncio.wait({task}, timeout=self._timeout)
-        finally:
-            if not done:  # nobody waits for what becomes of it any more
-                task.add_done_callback(_log_failure)
-        if not done:
-            message = "the write takes too long; it may still be done, so ask again before you repeat it"
-            raise Unavailable(message)
-        return task.result()
-
-    async def _attempt(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return await self._commit(work)
-            except WriteCollision:
-                await asyncio.sleep(0)
-        return await self._commit(work)
-
-    async def _commit(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
-        async with self._store.begin() as unit:
-            result, drafts = await work(unit)
-            if not drafts:
-                await unit.commit()
-                return result, ()
-            async with self._relay.append_lock():
-                appended = await unit.append(drafts)
-                if (actor := ACTING.get()) is not None:
-                    await unit.record(actor, appended)
-                await unit.commit()
-                self._relay.publish_committed(appended)
-            return result, appended.events
-
-
-def _log_failure(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()) and not isinstance(error, FluxoraError):
-        _logger.error("write_failed", exc_info=error)
 
 
 def _refuse_chain(stream: Stream) -> None:

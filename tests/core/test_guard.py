@@ -1,7 +1,7 @@
 """Places among the open connections: counted, capped, and always given back."""
 
-import gc
 import asyncio
+import gc
 
 import pytest
 from hypothesis import given
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from quart import Quart
 from werkzeug.datastructures import Headers
 
-from app.web.admission import Admission, Guard, Refused
 from app.web.access.keyring import Keyring
 from app.web.access.secrets import digest_of
+from app.web.admission import Admission, Guard, Refused
 from tests.support.virtual import virtual
 
 

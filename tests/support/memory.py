@@ -340,5 +340,5 @@ class Process:
         """End it as a signal would that nobody catches."""
         if self._running:
             self._running.cancel()
-        for task in self.streams._running:
+        for task in self.streams._writer._running:
             task.cancel()
