@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from app import __version__
-from app.commands import chain, keys
+from app.commands import chain, feed, keys
 from app.commands.shared import refuse, settings_or_refuse
 from app.core.errors import FluxoraError
 
@@ -126,8 +126,8 @@ def new_epoch() -> None:
     asyncio.run(schema.new_epoch(settings.database_url.get_secret_value(), settings.database_schema))
 
 
-main.add_command(chain.chain)
-main.add_command(keys.keys)
+for command in (chain.chain, keys.keys, feed.tail, feed.get, feed.simulate, feed.check):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()
