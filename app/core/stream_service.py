@@ -215,6 +215,11 @@ class StreamService:
             self._alarm(source, reason)
         return batch.results
 
+    @property
+    def writes_in_hand(self) -> int:
+        """How many writes were begun and are not done."""
+        return self._writer.running
+
     async def drain(self) -> None:
         """Refuse further writes, and wait for those in hand."""
         await self._writer.drain()

@@ -29,6 +29,11 @@ class Writer:
         self._running: set[asyncio.Task[Any]] = set()
         self._draining = False
 
+    @property
+    def running(self) -> int:
+        """How many writes are in hand."""
+        return len(self._running)
+
     async def drain(self) -> None:
         """Refuse further writes, and wait for those in hand."""
         self._draining = True

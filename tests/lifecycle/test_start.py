@@ -30,7 +30,6 @@ def refusal(done: subprocess.CompletedProcess) -> str:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"environment": "production"}, ["ENVIRONMENT=production", "API_KEYS"]),
         (
             {"port": SECRET, "max_connections": 0, "database_url": f"mysql://u:{SECRET}@h/d"},
             ["PORT: ", "MAX_CONNECTIONS: ", "DATABASE_URL: "],

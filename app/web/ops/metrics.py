@@ -43,6 +43,7 @@ class _Snapshot(Collector):
         for task, count in running.background.failures.items():
             failures.add_metric([task], count)
         yield failures
+        yield GaugeMetricFamily("fluxora_writes_in_hand", "Writes begun and not done", running.streams.writes_in_hand)
         lag = running.relay.lag
         yield GaugeMetricFamily("fluxora_log_lag_events", "Sequence numbers committed and not published", lag.events)
         yield GaugeMetricFamily("fluxora_log_lag_seconds", "Since when the log is ahead of the feed", lag.seconds)

@@ -8,6 +8,8 @@ from pydantic import BaseModel
 from quart_schema.openapi import QUART_SCHEMA_OPERATION_ID_ATTRIBUTE, OpenAPIProvider
 from werkzeug.routing import Rule
 
+from app.core.access.grant import Scope
+from app.web.access.policy import POLICY, PUBLIC
 from app.web.answered import ATTRIBUTE
 from app.web.api.documents import ProblemDocument
 from app.web.ops.feed_parameters import FEED_PARAMETERS, FEED_RESPONSE
@@ -60,7 +62,7 @@ class OpenAPI(OpenAPIProvider):
         handler = self._app.view_functions[rule.endpoint]
         for operation in (operation for path in paths.values() for operation in path.values()):
             operation["responses"] = self._responses(rule, operation, getattr(handler, ATTRIBUTE, ()))
-            if getattr(handler, "requires_key", False):
+            if _guarded(rule, getattr(handler, POLICY, PUBLIC)):
                 operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
                 operation["responses"]["401"] = _reference(HTTPStatus.UNAUTHORIZED)
             if rule.rule in _UNDECORATED:
@@ -127,6 +129,11 @@ class OpenAPI(OpenAPIProvider):
             response["headers"] = {each["name"]: {key: each[key] for key in kept if key in each} for each in described}
             components |= more
         return response, components
+
+
+def _guarded(rule: Rule, policy: str) -> bool:
+    """Tell whether a route needs a key or token whatever the settings; reading may be open."""
+    return policy != PUBLIC and (policy != Scope.STREAMS_READ or "GET" not in (rule.methods or set()))
 
 
 def _name(status: HTTPStatus) -> str:
