@@ -195,8 +195,9 @@ async def test_what_is_new_is_refused_while_what_is_in_hand_is_finished(locked):
         api_of(server) as api,
         api_of(server) as upgrading,
     ):
-        # Its connection is open before, as a load balancer's is.
-        assert (await api.get("/health/ready")).status_code == 200
+        # Their connections are open before, as a load balancer's are.
+        for each in (api, upgrading):
+            assert (await each.get("/health/ready")).status_code == 200
         write = asyncio.create_task(api.post("/api/streams", json=new_stream()))
         await begun(server, api)
         server.terminate()
