@@ -14,20 +14,18 @@ from quart import Quart
 from app.broker.consumer import JetStreamTail
 from app.broker.jetstream import Broker
 from app.broker.publisher import Publisher
-from app.chain.indexer import LEASE, Indexer
 from app.chain.reader import ConfiguredReader
+from app.chain_wiring import chain_runners
 from app.core.background import Background, Runner
 from app.core.errors import FluxoraError
 from app.core.hub import Hub
 from app.core.outages import Outages
 from app.core.relay import Relay
-from app.core.shared_outages import SharedOutages
 from app.core.stream_service import StreamService
 from app.core.subscriptions import Feed
 from app.gate_wiring import gate_of
 from app.settings import Settings
 from app.store.address import dialect_for, parse_database_url
-from app.store.chain_lease import SqlLease
 from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
 from app.store.schema import opened
@@ -68,9 +66,6 @@ class Application:
         self.database = self.dialect.connect()
         self.store = SqlStore(self.database, self.dialect)
         self.services = self._wire(settings, report, workers)
-        self.shared_outages = SharedOutages(
-            self.services.outages, self.store, self.services.streams, parked=self._tell_parked
-        )
         self.quart: Quart = create_quart(self.services)
 
     async def drain(self, deadline: float, told: Callable[[], Awaitable[None]]) -> None:
@@ -182,32 +177,10 @@ class Application:
             }
             if services.workers is not None:
                 runners["metrics"] = partial(publish_metrics, services, services.workers)
-            chain = self._chain(indexing=settings.polls if indexing is None else indexing)
+            reads = settings.polls if indexing is None else indexing
+            chain = chain_runners(settings, services, self.store, reads=reads)
             async with services.background.running({**runners, **self._tails(), **chain}):
                 yield
-
-    def _chain(self, *, indexing: bool) -> dict[str, Runner]:
-        """Return what reads the chain, and what tells the outages that all processes share."""
-        settings, chain = self.settings, self.services.chain
-        if not settings.chain_contracts:
-            return {}
-        runners: dict[str, Runner] = {"outages": self.shared_outages.run}
-        if indexing:
-            indexer = Indexer(
-                {each.state.contract_id: each.start for each in settings.contracts},
-                settings.rpc_urls,
-                settings.chain_passphrase or "",
-                streams=self.services.streams,
-                store=self.store,
-                announcer=self.shared_outages,
-                lease=None if settings.on_sqlite else SqlLease(self.store, LEASE),
-            )
-            chain.progress = indexer.progress
-            runners["indexer"] = indexer.run
-        return runners
-
-    def _tell_parked(self, count: int) -> None:
-        self.services.chain.parked = count
 
     def _tails(self) -> dict[str, Runner]:
         """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from app.core.chain_port import StoredPosition
 from app.core.errors import FluxoraError
 from app.core.outages import Outages
 from app.core.ports import Store, UnitOfWork
@@ -20,14 +21,23 @@ class SharedOutages:
     """Tells this process's readers what any process stored."""
 
     def __init__(
-        self, outages: Outages, store: Store, streams: StreamService, *, parked: Callable[[int], None]
+        self,
+        outages: Outages,
+        store: Store,
+        streams: StreamService,
+        *,
+        contract_set: str,
+        known: Callable[[int, StoredPosition], None],
     ) -> None:
-        """`parked` is told how many items of the chain wait, as of each look."""
+        """`known` is told at each look how many items of the chain wait, and how far `contract_set` was read."""
         self._outages = outages
         self._store = store
         self._streams = streams
-        self._parked = parked
+        self._contract_set = contract_set
+        self._known = known
         self._told: set[str] = set()
+        self._turn = asyncio.Lock()
+        """A look that began before a change must not undo it."""
 
     async def run(self) -> None:
         """Look again and again, until cancelled. A database that cannot be read is the relay's to tell."""
@@ -40,30 +50,36 @@ class SharedOutages:
 
     async def look(self) -> None:
         """Tell what began or ended since the last look. Raises Unavailable."""
+        async with self._turn:
+            await self._look()
+
+    async def _look(self) -> None:
         stored = {each.source: each for each in await self._store.chain_outages()}
         for source, each in stored.items():
             self._outages.begin(source, each.reason, since=each.since)
         for source in self._told - set(stored):
             self._outages.end(source, "it is over")
         self._told = set(stored)
-        self._parked(await self._store.parked_count())
+        self._known(await self._store.parked_count(), await self._store.chain_position(self._contract_set))
 
     async def degraded(self, source: str, reason: str) -> None:
         """Store and tell that a source is out of order; the same again is no news. Raises Unavailable."""
         if self._outages.reason(source) == reason:
             return
-        await self._set(source, reason)
-        self._told.add(source)
-        self._outages.begin(source, reason)
+        async with self._turn:
+            await self._set(source, reason)
+            self._told.add(source)
+            self._outages.begin(source, reason)
         _logger.error("source_degraded", source=source, reason=reason)
 
     async def recovered(self, source: str, reason: str) -> None:
         """Store and tell that it is in order again, if it was not. Raises Unavailable."""
         if source not in self._outages:
             return
-        await self._set(source, None)
-        self._told.discard(source)
-        self._outages.end(source, reason)
+        async with self._turn:
+            await self._set(source, None)
+            self._told.discard(source)
+            self._outages.end(source, reason)
         _logger.warning("source_recovered", source=source)
 
     async def _set(self, source: str, reason: str | None) -> None:

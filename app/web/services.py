@@ -98,11 +98,16 @@ class ChainProgress(Protocol):
 
 @dataclass(slots=True)
 class Chain:
-    """What is known of the chain. `progress` None: this process does not read it; `polled`: some process does."""
+    """What is known of the chain. `progress` None: this process does not read it; `polled`: some process does.
+
+    `parked`, `ledger` and `gap` are as the database has them: how many items wait, and up to where all was stored.
+    """
 
     polled: bool = False
     progress: ChainProgress | None = None
     parked: int = 0
+    ledger: int | None = None
+    gap: bool = False
 
 
 @dataclass(slots=True)

@@ -5,13 +5,16 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
+from pydantic import ValidationError
 from stellar_sdk import Address, scval, xdr
 
 from app.chain.item import parse, read
 from app.chain.ledger_entry import key_of
 from app.core.contract.batch import fold_all
+from app.settings import Settings
 from tests.conftest import api_of
 from tests.support.chain import contract_of, load, raw_item
 from tests.support.chain_api import configured
@@ -22,6 +25,7 @@ from tests.support.server import environment, run_app, until
 EIGHT = "http429=0.1:0.05,http503=0.1,reset=0.1,cut=0.1,rpc32001=0.1,stale=0.2:5,dup=0.3:3,short=0.3"
 DENSE = load("script_dense")
 FIRST = 3_700_000
+URL = "https://user:pass@node.example/secret"
 
 
 def told(script) -> list[tuple[str, int, str]]:
@@ -61,7 +65,18 @@ class Index:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert any('"indexing"' in line for line in self.process.stdout)
+        self.lines: list[str] = []
+        self.reading = threading.Thread(target=self._read, daemon=True)
+        self.reading.start()
+        until(lambda: any('"indexing"' in line for line in self.lines), 20)
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+    def leads(self) -> bool:
+        """Whether it ever was the one that reads."""
+        return any("chain_poller_leads" in line for line in self.lines)
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
@@ -111,18 +126,23 @@ async def test_two_indexers_one_of_them_killed_and_a_second_that_ends_well(make_
     nodes.add()
     server = make_server(backend="postgresql", **reading(nodes, chain_poller="off"))
     wanted = told(DENSE)
-    nodes.chain.set(paused=True)
+    nodes.chain.set(paused=True, latest=FIRST + 20)
     async with follow(server, "sse") as client, api_of(server) as api:
         pair = [await asyncio.to_thread(Index, server, {}) for _ in range(2)]
         await client.count(30, 30)
         nodes.chain.set(paused=False)
         health = (await api.get("/health")).json()
-        assert health["chain"] == {"parked": 0, "leader": False}
-        await asyncio.to_thread(pair[0].end, signal.SIGKILL)
+        assert health["chain"].keys() == {"parked", "leader", "ledger", "gap"}
+        assert not health["chain"]["leader"]
+        [leader] = [each for each in pair if each.leads()]
+        [other] = [each for each in pair if each is not leader]
+        await asyncio.to_thread(leader.end, signal.SIGKILL)
         third = await asyncio.to_thread(Index, server, {})
         await client.until(lambda: got(client)[-1] == wanted[-1], 45)
         assert got(client) == wanted
-        for each in (pair[1], third):
+        assert other.leads() or third.leads()
+        await api_until(api, lambda health: (health["chain"]["ledger"] or 0) >= DENSE["events"][-1]["ledger"])
+        for each in (other, third):
             assert await asyncio.to_thread(each.end, signal.SIGTERM) == 0
 
 
@@ -190,28 +210,32 @@ async def test_a_node_of_another_network_is_not_believed(make_server):
             assert (await api.get("/api/streams")).json()["streams"] == []
 
 
-def test_settings_that_do_not_fit_are_refused(tmp_path):
-    contract, url = DENSE["contract"], "https://user:pass@node.example/secret"
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"chain_rpc_urls": URL}, "CHAIN_CONTRACTS"),
+        ({"chain_rpc_urls": URL, "chain_contracts": DENSE["contract"]}, "CHAIN_PASSPHRASE"),
+        ({"chain_rpc_urls": f"{URL},ftp://x"}, "chain_rpc_urls"),
+        ({"chain_rpc_urls": f"{URL},{URL}"}, "twice"),
+        ({"chain_contracts": f"{DENSE['contract']},{DENSE['contract']}"}, "twice"),
+        ({"chain_contracts": f"{DENSE['contract']}:39"}, "chain_contracts"),
+        ({"chain_contracts": "GABC"}, "chain_contracts"),
+        ({"chain_poller": "perhaps"}, "chain_poller"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, words):
+    with pytest.raises(ValidationError) as refused:
+        Settings(**settings)
+    assert words in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_who_may_not_index(tmp_path):
     sqlite = f"sqlite:///{tmp_path}/x.db"
-    for settings, words in (
-        ({"chain_rpc_urls": url}, "CHAIN_CONTRACTS"),
-        ({"chain_rpc_urls": url, "chain_contracts": contract}, "CHAIN_PASSPHRASE"),
-        ({"chain_rpc_urls": f"{url},ftp://x"}, "CHAIN_RPC_URLS"),
-        ({"chain_rpc_urls": f"{url},{url}"}, "twice"),
-        ({"chain_contracts": f"{contract},{contract}"}, "twice"),
-        ({"chain_contracts": f"{contract}:39"}, "CHAIN_CONTRACTS"),
-        ({"chain_contracts": "GABC"}, "CHAIN_CONTRACTS"),
-        ({"chain_poller": "perhaps"}, "CHAIN_POLLER"),
-    ):
-        done = run_app(cwd=tmp_path, port=0, database_url=sqlite, **settings)
-        assert done.returncode == 1
-        assert words in done.stderr
-        assert "secret" not in done.stderr
-    whole = {"chain_rpc_urls": url, "chain_contracts": contract, "chain_passphrase": "x", "database_url": sqlite}
-    assert "SQLite file is for one process" in run_app("index", cwd=tmp_path, **whole).stderr
-    postgres = whole | {"database_url": "postgresql://x/y"}
-    del postgres["chain_rpc_urls"]
-    assert "CHAIN_RPC_URLS" in run_app("index", cwd=tmp_path, **postgres).stderr
+    whole = {"chain_rpc_urls": URL, "chain_contracts": DENSE["contract"], "chain_passphrase": "x"}
+    assert "SQLite file is for one process" in run_app("index", cwd=tmp_path, database_url=sqlite, **whole).stderr
+    assert "CHAIN_RPC_URLS" in run_app("index", cwd=tmp_path, database_url="postgresql://x/y").stderr
+    assert run_app("migrate", cwd=tmp_path, database_url=sqlite).returncode == 0
     assert "names no contract" in run_app("chain", "status", cwd=tmp_path, database_url=sqlite).stderr
 
 

@@ -72,7 +72,9 @@ async def metrics() -> Response:
 
 def _chain(running: Services) -> dict[str, Any]:
     progress = running.chain.progress
-    shown: dict[str, Any] = {"parked": running.chain.parked, "leader": bool(progress and progress.leader)}
+    chain = running.chain
+    leader = bool(progress and progress.leader)
+    shown: dict[str, Any] = {"parked": chain.parked, "leader": leader, "ledger": chain.ledger, "gap": chain.gap}
     if progress and progress.leader:
         shown |= {
             "ledger": progress.position,
@@ -80,7 +82,6 @@ def _chain(running: Services) -> dict[str, Any]:
             "lagLedgers": progress.lag_ledgers,
             "lagSeconds": round(progress.lag_seconds, 1),
             "node": progress.provider,
-            "gap": progress.gap,
         }
     return shown
 

@@ -60,11 +60,13 @@ class _Snapshot(Collector):
 
 def _chain(chain: Chain) -> Iterator[Metric]:
     yield GaugeMetricFamily("fluxora_chain_parked", "Items of the chain that wait", chain.parked)
+    yield GaugeMetricFamily("fluxora_chain_gap", "1: ledgers are lost, and an operator must say go on", chain.gap)
+    if chain.ledger is not None:
+        yield GaugeMetricFamily("fluxora_chain_stored_ledger", "Ledger up to which all is stored", chain.ledger)
     progress = chain.progress
     if progress is None:
         return
     yield GaugeMetricFamily("fluxora_chain_leader", "1: this process reads the chain", progress.leader)
-    yield GaugeMetricFamily("fluxora_chain_gap", "1: ledgers are lost, and an operator must say go on", progress.gap)
     if not progress.leader:
         return
     yield GaugeMetricFamily("fluxora_chain_position", "Ledger up to which the chain was read", progress.position)
