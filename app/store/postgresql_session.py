@@ -10,9 +10,9 @@ import asyncpg
 import structlog
 from databases import Database
 from databases.backends.postgres import PostgresBackend, PostgresConnection
-from sqlalchemy.sql import ClauseElement
 
 from app.core.errors import Unavailable
+from app.store.compiled import Cached, Statements
 
 _LEAST_MILLISECONDS: Final = 1000
 
@@ -70,24 +70,18 @@ class Session:
             self.arguments["statement_cache_size"] = 0
 
 
-class _Qualified:
-    """A query in which each table names its schema."""
-
-    def __init__(self, query: ClauseElement, schema: str) -> None:
-        self._query = query
-        self._schema = schema
-
-    def compile(self, **options: Any) -> Any:
-        return self._query.compile(schema_translate_map={None: self._schema}, render_schema_translate=True, **options)
-
-
 class _Connection(PostgresConnection):
     def __init__(self, backend: "SessionBackend", dialect: Any) -> None:
         super().__init__(backend, dialect)
-        self._schema = backend.session.schema
+        self._statements = backend.statements
+        # Each table names its schema: a read outside a transaction has no search path of ours.
+        self._options = {
+            "schema_translate_map": {None: backend.session.schema},
+            "render_schema_translate": True,
+        }
 
     def _compile(self, query: Any) -> Any:
-        return super()._compile(_Qualified(query, self._schema))  # type: ignore[arg-type]
+        return super()._compile(Cached(query, self._statements, **self._options))  # type: ignore[arg-type]
 
 
 class SessionBackend(PostgresBackend):
@@ -97,6 +91,7 @@ class SessionBackend(PostgresBackend):
         """`options`: of `asyncpg.create_pool`."""
         super().__init__(database_url, **options)
         self.session = session
+        self.statements = Statements()
 
     async def connect(self) -> None:
         """Check the session, then open the pool."""

@@ -15,6 +15,7 @@ from databases.core import Database
 from sqlalchemy.engine.cursor import CursorResultMetaData
 from sqlalchemy.sql import ClauseElement
 
+from app.store.compiled import Cached, Statements
 from app.store.dialect import Unfit
 
 Result = TypeVar("Result")
@@ -158,6 +159,13 @@ class Pool:
 class _Connection(SQLiteConnection):
     """Runs and reads a statement in one hop: nothing of it is left open, whoever is cancelled where."""
 
+    def __init__(self, pool: "Pool", dialect: Any, statements: Statements) -> None:
+        super().__init__(pool, dialect)  # type: ignore[arg-type]
+        self._statements = statements
+
+    def _compile(self, query: Any) -> Any:
+        return super()._compile(Cached(query, self._statements))  # type: ignore[arg-type]
+
     @property
     def _pooled(self) -> PooledConnection:
         pooled: PooledConnection = self.raw_connection  # type: ignore[assignment]
@@ -206,10 +214,11 @@ class PooledBackend(SQLiteBackend):
         """`path`: of the file."""
         super().__init__(database_url)
         self._pool = Pool(path, timeout)  # type: ignore[assignment]
+        self._statements = Statements()
 
     def connection(self) -> SQLiteConnection:
         """Return a connection that is not acquired yet."""
-        return _Connection(self._pool, self._dialect)
+        return _Connection(self._pool, self._dialect, self._statements)  # type: ignore[arg-type]
 
     async def disconnect(self) -> None:
         """Close what is open."""
