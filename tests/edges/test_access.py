@@ -481,6 +481,27 @@ async def test_keys_over_http(closed):
             assert answer.json()["errors"]
 
 
+async def test_crlf_and_nul_in_names_of_all_kinds(closed):
+    async with api_of(closed) as api:
+        odd = "a%00b", "a%0D%0Ab", "%E2%80%A8", "x" * 600
+        answers = [
+            *[await api.delete(f"/api/keys/{name}") for name in odd],
+            *[await api.post(f"/api/keys/{name}/rotate", json={}) for name in odd],
+            *[await api.delete(f"/api/connections/{name}") for name in odd],
+            *[await api.delete(f"/api/connections?principal={name}") for name in odd],
+            *[await api.post("/api/revocations", json={"jti": text}) for text in ("a\0b", "a\r\nb", "")],
+            *[await api.post("/api/keys", json={"name": text, "scopes": ["admin"]}) for text in ("a\0b", "\n")],
+        ]
+        assert {answer.status_code for answer in answers} == {400}
+        for wrong in (token("a\0b"), token("a\r\nb"), token(jti="a\0b")):
+            assert (await api.get("/api/streams", headers=bearer(wrong))).status_code == 401
+        for text in ("a\0b", "fxk_a%00_b", "\u2028"):
+            for path in ("/sse/streams", "/ws/streams"):
+                answer = await api.get(path, params={"ticket": text}, headers=UPGRADE if "ws" in path else {})
+                assert answer.status_code == 401
+    assert not closed.logged("request_failed")
+
+
 async def test_many_failed_sign_ins_slow_down_who_fails_and_nobody_else(make_server):
     server = make_server()
     async with api_of(server) as api:

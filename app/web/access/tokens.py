@@ -96,6 +96,9 @@ class Tokens:
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         subject, identity = str(claims["sub"]), claims.get("jti")
+        if not subject.isprintable() or not str(identity).isprintable():
+            message = "its subject or id has characters that no log should hold"
+            raise jwt.InvalidTokenError(message)
         scope = claims.get("scope")
         scopes = self._rules.default_scopes if scope is None else _scopes(scope)
         credential = f"jti:{identity}" if isinstance(identity, str) else None

@@ -37,6 +37,7 @@ blueprint = Blueprint("administration", __name__, url_prefix="/api")
 tag_blueprint(blueprint, ["Administration"])
 
 _KICK_SECONDS: Final = 60.0
+_LONGEST_NAME: Final = 512
 _MOST: Final = 1000
 _DEFAULT: Final = 100
 _NDJSON: Final = "application/x-ndjson"
@@ -78,7 +79,7 @@ async def create_key() -> Response:
 async def rotate_key(key_id: str) -> Response:
     """Make a key with the same rights; the old one ends after a grace time."""
     asked = await body(KeyRotation)
-    secret, key = await _office().rotate(key_id, asked.grace, actor_of(g.principal))
+    secret, key = await _office().rotate(_named("key_id", key_id), asked.grace, actor_of(g.principal))
     await services().gate.keyring.look()
     return json_answer(_shown(key) | {"key": secret}, HTTPStatus.CREATED)
 
@@ -87,10 +88,10 @@ async def rotate_key(key_id: str) -> Response:
 @requires(Scope.ADMIN)
 @operation_id("revokeKey")
 @document_response(KeyDocument, HTTPStatus.NO_CONTENT)
-@answers(204, 401, 403, 404, 503)
+@answers(204, 400, 401, 403, 404, 503)
 async def revoke_key(key_id: str) -> Response:
     """Revoke a key: it counts no more, and its connections end, in every process, within a second."""
-    await _office().revoke(key_id, actor_of(g.principal))
+    await _office().revoke(_named("key_id", key_id), actor_of(g.principal))
     await services().gate.keyring.look()
     return Response(status=HTTPStatus.NO_CONTENT)
 
@@ -123,10 +124,10 @@ async def list_connections() -> Response:
 @blueprint.delete("/connections/<connection_id>")
 @requires(Scope.ADMIN)
 @operation_id("endConnection")
-@answers(204, 401, 403, 503)
+@answers(204, 400, 401, 403, 503)
 async def end_connection(connection_id: str) -> Response:
     """End a connection, in whichever process it is."""
-    return await _kick(f"connection:{connection_id[:64]}")
+    return await _kick(f"connection:{_named('connection_id', connection_id)}")
 
 
 @blueprint.delete("/connections")
@@ -138,7 +139,7 @@ async def end_connections() -> Response:
     principal = request.args.get("principal", "")
     if not principal or len(request.args) > 1:
         raise InvalidInput(FieldError("principal", "say whose connections are to end, and nothing else"))
-    return await _kick(f"principal:{principal[:512]}")
+    return await _kick(f"principal:{_named('principal', principal)}")
 
 
 class AuditQuery(Query):
@@ -162,6 +163,13 @@ async def audit() -> Response:
     if request.accept_mimetypes.best_match(["application/json", _NDJSON]) == _NDJSON:
         return Response(b"".join(orjson.dumps(each) + b"\n" for each in shown), content_type=_NDJSON)
     return json_answer({"records": shown, "next": records[-1].id if len(records) == asked.limit else None})
+
+
+def _named(field: str, text: str) -> str:
+    """Return a name, or raise InvalidInput: none that we give out has controls in it, or is so long."""
+    if not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise InvalidInput(FieldError(field, f"must be at most {_LONGEST_NAME} printable characters"))
+    return text
 
 
 def _office() -> KeyOffice:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from app.core.access.grant import Scope
@@ -162,12 +162,22 @@ class ChainBatch(Asked):
     events: list[AnyChainEvent] = Field(max_length=MAX_BATCH)
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        message = "must be printable characters alone"
+        raise ValueError(message)
+    return text
+
+
+PrintableText = Annotated[str, AfterValidator(_printable)]
+
+
 class NewKey(Asked):
     """A key to make. Without `own`, `streamIds` and `contracts` it reads all streams, if it may read."""
 
     model_config = _example(name="indexer", scopes=["events:write"])
 
-    name: str = Field(min_length=1, max_length=100)
+    name: PrintableText = Field(min_length=1, max_length=100)
     scopes: list[Scope] = Field(min_length=1)
     own: list[Address] = Field(
         default_factory=list, max_length=1000, description="streams of these senders, recipients"
@@ -190,7 +200,7 @@ class NewRevocation(Asked):
 
     model_config = _example(jti="b7f1a0c2")
 
-    jti: str = Field(min_length=1, max_length=512)
+    jti: PrintableText = Field(min_length=1, max_length=512)
     seconds: float = Field(2_592_000, gt=0, le=31_536_000, description="how long it is remembered: until it is expired")
 
 
