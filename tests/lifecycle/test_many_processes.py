@@ -20,9 +20,16 @@ pytestmark = pytest.mark.postgresql
 EVENTS = 100_000
 LISTEN = b'LISTEN "fluxora"'
 LOSE_NOTIFICATIONS = """
-    CREATE OR REPLACE FUNCTION public.pg_notify(text, text) RETURNS void LANGUAGE sql AS
-    $$ SELECT CASE WHEN random() < {kept} THEN pg_catalog.pg_notify($1, $2) END $$
+    DO $outer$ BEGIN
+        SET allow_system_table_mods = on;
+        IF NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'pg_notify_for_good') THEN
+            ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO pg_notify_for_good;
+        END IF;
+        CREATE OR REPLACE FUNCTION pg_catalog.pg_notify(text, text) RETURNS void LANGUAGE sql AS
+        $$ SELECT CASE WHEN random() < {kept} THEN pg_catalog.pg_notify_for_good($1, $2) END $$;
+    END $outer$
 """
+"""Our transactions name their search path, in which nothing comes before pg_catalog: so it is done in there."""
 
 
 TERMINATE_ALL = """
@@ -37,7 +44,6 @@ async def test_every_fault_while_a_hundred_thousand_events_go_by(own_cluster, st
     async with Proxy(own_cluster.port) as proxy:
         servers = await start(proxy.port, None, None, None)
         direct, cursor = servers[1], await head(servers[1])
-        await sql(direct, "ALTER DATABASE feed SET search_path = public, pg_catalog")
         await sql(direct, LOSE_NOTIFICATIONS.format(kept=1))
         hoppers = [Hopper(servers, cursor) for _ in range(6)]
         following = [asyncio.create_task(hopper.run()) for hopper in hoppers]
@@ -160,7 +166,6 @@ def restart(cluster: Cluster) -> None:
 async def test_without_any_notification_the_poll_delivers(own_cluster, start):
     """As through a pooler, where LISTEN works and nothing arrives."""
     one, other = await start(None, None, poll_interval=0.5)
-    await sql(one, "ALTER DATABASE feed SET search_path = public, pg_catalog")
     await sql(one, LOSE_NOTIFICATIONS.format(kept=0))
     for server in (one, other):
         await asyncio.to_thread(server.restart)
@@ -174,7 +179,6 @@ async def test_without_any_notification_the_poll_delivers(own_cluster, start):
 
 async def test_a_client_that_hops_to_a_process_behind_gets_no_reset(own_cluster, start):
     one, other = await start(None, None, poll_interval=60)
-    await sql(one, "ALTER DATABASE feed SET search_path = public, pg_catalog")
     await sql(one, LOSE_NOTIFICATIONS.format(kept=0))
     await asyncio.to_thread(one.restart)
     async with api_of(one) as api, follow(one, "websocket") as before:

@@ -39,7 +39,7 @@ class Credential:
 def credential_of(client: BaseRequestWebsocket) -> Credential | None:
     """Return what a request shows; None: nothing, or nothing but an empty text.
 
-    Raises InvalidInput where a secret is in the URL: it would be in logs, histories and Referers.
+    Raises InvalidInput where a secret is in the URL: it would be in logs, histories and Referer headers.
     """
     for name in client.args:
         if name.lower() in _SECRETS_IN_URLS:
