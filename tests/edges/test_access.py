@@ -13,6 +13,7 @@ import pytest
 import websockets
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import ValidationError
 from stellar_sdk import Keypair, MuxedAccount
 
 from app.bootstrap import Application
@@ -545,9 +546,13 @@ def test_production_needs_a_way_to_tell_who_may_write(tmp_path):
     assert refused.returncode == 1
     assert "API_KEYS" in refused.stderr
     assert "keys create" in refused.stderr
-    for host in ("0.0.0.0", "::", "192.0.2.5"):
-        refused = run_app(cwd=tmp_path, database_url=url, port=0, host=host)
-        assert refused.returncode == 1
-        assert "API_KEYS" in refused.stderr or "address" in refused.stderr
-    for wrong in ({"jwt_secret": "short"}, {"jwt_default_scope": "everything"}, {"request_rate": "often"}):
-        assert next(iter(wrong)).upper() in run_app(cwd=tmp_path, **settings, **wrong).stderr
+    refused = run_app(cwd=tmp_path, database_url=url, port=0, host="0.0.0.0")
+    assert refused.returncode == 1
+    assert "HOST=0.0.0.0" in refused.stderr
+
+
+@pytest.mark.parametrize("wrong", [{"jwt_secret": "short"}, {"jwt_default_scope": "all"}, {"request_rate": "often"}])
+def test_settings_of_access_that_cannot_be(wrong):
+    with pytest.raises(ValidationError) as refused:
+        Settings(**wrong)
+    assert next(iter(wrong)) in str(refused.value)
