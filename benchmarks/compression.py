@@ -58,8 +58,15 @@ async def measure(server: QuietServer, headers: dict[str, str]) -> str:
     return f"{size:.0f} bytes, {used / deliveries * 1e6:.1f} us of CPU a delivery, {memory:.0f} KiB a connection"
 
 
+Variant = tuple[str, type[QuietServer], dict[str, str]]
+
+
 def main() -> None:
-    variants = (("none", QuietServer, {}), ("shared", QuietServer, _OFFER), ("own", PlainServer, _OFFER))
+    variants: tuple[tuple[str, type[QuietServer], dict[str, str]], ...] = (
+        ("none", QuietServer, {}),
+        ("shared", QuietServer, _OFFER),
+        ("own", PlainServer, _OFFER),
+    )
     for _ in range(3):
         for name, kind, headers in variants:
             home = Path(tempfile.mkdtemp())

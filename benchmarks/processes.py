@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -135,7 +136,7 @@ async def fan_out(program: Path, url: str, workers: int) -> float:
         await writer.database.disconnect()
 
 
-async def burden(cluster: Cluster, url: str, relay: dict[str, object], rate: float, seconds: float) -> str:
+async def burden(cluster: Cluster, url: str, relay: dict[str, Any], rate: float, seconds: float) -> str:
     """Return what following costs PostgreSQL when four processes do, at a steady rate of one event a transaction."""
     servers = [Server(Path(tempfile.mkdtemp()), migrate=False, database_url=url, **relay).start() for _ in range(4)]
     writer = Writer(url)
@@ -186,7 +187,7 @@ async def _head(server: Server) -> str:
     return f"{epoch}-{head}"
 
 
-async def latencies(url: str, relay: dict[str, object], rounds: int, seconds: float) -> None:
+async def latencies(url: str, relay: dict[str, Any], rounds: int, seconds: float) -> None:
     server = Server(Path(tempfile.mkdtemp()), migrate=False, database_url=url, **relay).start()
     writer = Writer(url)
     await writer.database.connect()

@@ -13,10 +13,11 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmarks import scenarios
 from benchmarks.contenders import (
@@ -66,7 +67,11 @@ class Run:
         self.wrong: list[str] = []
 
     def measure(
-        self, scenario: str, contender: type[Contender], work: Callable[[Contender], Awaitable[Measured]]
+        self,
+        scenario: str,
+        contender: type[Contender],
+        work: Callable[..., Coroutine[Any, Any, Measured]],
+        *arguments: Any,
     ) -> None:
         """Run a scenario against a fresh server, and keep its figures."""
         if self.only not in scenario or contender.name in self.skipped:
@@ -79,7 +84,7 @@ class Run:
         try:
             server.start()
             self.versions[contender.name] = server.version()
-            measured = asyncio.run(work(server))
+            measured = asyncio.run(work(self.program, server, *arguments))
         except (Skipped, AssertionError, OSError, TimeoutError, RuntimeError) as error:
             self.wrong.append(f"{scenario}, {contender.name}: {error!r:.200}")
             return
@@ -104,42 +109,58 @@ class Run:
                     self.measure(
                         f"bursts, 1,000 clients, {transport}",
                         contender,
-                        lambda server, t=transport, e=events: scenarios.bursts(self.program, server, t, e),
+                        scenarios.bursts,
+                        transport,
+                        events,
                     )
                 for contender in (Fluxora, Node, Nchan):
                     self.measure(
                         f"paced, 10,000 clients, 5 events/s, {transport}",
                         contender,
-                        lambda server, t=transport: scenarios.paced(self.program, server, t, 10_000, 5, 8),
+                        scenarios.paced,
+                        transport,
+                        10_000,
+                        5,
+                        8,
                     )
                 self.measure(
                     f"filtered, 10,000 clients, {transport}",
                     Fluxora,
-                    lambda server, t=transport: scenarios.filtered(self.program, server, t, 10_000),
+                    scenarios.filtered,
+                    transport,
+                    10_000,
                 )
                 self.measure(
                     f"resume, 1,000 clients, 1,000 events each, {transport}",
                     Fluxora,
-                    lambda server, t=transport: scenarios.resume(self.program, server, t),
+                    scenarios.resume,
+                    transport,
                 )
             for contender in (Fluxora, Node, Nchan):
                 self.measure(
                     "storm, 5,000 clients connect and leave while 1,000 get 20 events/s, ws",
                     contender,
-                    lambda server: scenarios.storm(self.program, server, 5000),
+                    scenarios.storm,
+                    5000,
                 )
             self.measure(
                 "requests, while 10,000 sockets get 100 events/s",
                 Fluxora,
-                lambda server: scenarios.requests_under_load(self.program, server, 10_000),
+                scenarios.requests_under_load,
+                10_000,
             )
             for database, contender in (("SQLite", Fluxora), ("PostgreSQL", FluxoraOnPostgreSQL)):
                 for clients in (0, 10):
                     self.measure(
                         f"ingest, batches of 1,000, {database}, {clients} clients",
                         contender,
-                        lambda server, c=clients: ingest(server, 20, c, self.program),
+                        _ingest,
+                        clients,
                     )
+
+
+async def _ingest(program: Path, server: Fluxora, clients: int) -> Measured:
+    return await ingest(server, 20, clients, program)
 
 
 def table(run: Run) -> str:

@@ -7,7 +7,7 @@ the same on both, so nothing is missing and nothing comes twice.
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import cycle
 from typing import Any
@@ -20,7 +20,7 @@ EVENTS_EACH = 3
 TIMEOUT = httpx.Timeout(10, read=45)
 
 
-async def by_sse(base: str, cursor: str) -> AsyncIterator[dict[str, Any]]:
+async def by_sse(base: str, cursor: str) -> AsyncGenerator[dict[str, Any], None]:
     """Yield events after the cursor, over Server-Sent Events."""
     async with (
         httpx.AsyncClient(base_url=base, timeout=TIMEOUT) as http,
@@ -32,7 +32,7 @@ async def by_sse(base: str, cursor: str) -> AsyncIterator[dict[str, Any]]:
                 yield json.loads(block.data)
 
 
-async def by_websocket(base: str, cursor: str) -> AsyncIterator[dict[str, Any]]:
+async def by_websocket(base: str, cursor: str) -> AsyncGenerator[dict[str, Any], None]:
     """Yield events after the cursor, over WebSocket."""
     url = f"{base.replace('http', 'ws', 1)}/ws/streams?lastEventId={cursor}"
     async with websockets.connect(url) as socket:

@@ -6,9 +6,8 @@ from http import HTTPStatus
 from typing import Final, NoReturn
 
 from quart import Response
-from quart.wrappers.base import BaseRequestWebsocket
 
-from app.web.client_address import FORWARDING, ClientAddresses, counted_as, peer_of
+from app.web.client_address import FORWARDING, ClientAddresses, counted_as
 from app.web.problems import problem
 from app.web.transports import Transport
 
@@ -98,9 +97,8 @@ class Guard:
         if self._report:
             self._report(self.by_transport)
 
-    def admit(self, transport: Transport, client: BaseRequestWebsocket, principal: str | None = None) -> Admission:
+    def admit(self, transport: Transport, address: str, principal: str | None = None) -> Admission:
         """Take a place for a client; `principal` names who it is, if that is known. Raises Refused."""
-        address = self.address_of(client)
         if self.by_transport.total() >= self._max_connections:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "no more connections are taken now")
         if self.by_address[counted_as(address)] >= self._max_per_address:
@@ -112,10 +110,6 @@ class Guard:
     def refuse_all(self) -> NoReturn:
         """Raise Refused: the service shuts down."""
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down", "the service is shutting down")
-
-    def address_of(self, client: BaseRequestWebsocket) -> str:
-        """Return the address a request comes from."""
-        return self.addresses.of(client.headers, peer_of(client.scope))
 
     def _refuse(self, status: HTTPStatus, slug: str, detail: str) -> NoReturn:
         self.refused += 1

@@ -21,6 +21,14 @@ STREAMS: Final = 12
 USDC: Final = 10**7
 DAY: Final = 86_400
 
+
+def account(name: str) -> str:
+    """Return an account's address, always the same for a name."""
+    return StrKey.encode_ed25519_public_key(hashlib.sha256(name.encode()).digest())
+
+
+PAYEES: Final = tuple(account(f"payee {number}") for number in range(9))
+
 # What is paid, USDC, seconds until the cliff, and until the end.
 PLANS: Final = (
     ("Salary, design", 6_500, 0, 30 * DAY),
@@ -36,18 +44,12 @@ PLANS: Final = (
 )
 
 
-def account(name: str) -> str:
-    """Return an account's address, always the same for a name."""
-    return StrKey.encode_ed25519_public_key(hashlib.sha256(name.encode()).digest())
-
-
 class Treasury(sim.Sim):
     """The contract, and who calls it."""
 
     def __init__(self, rng: random.Random, now: int) -> None:
         super().__init__(rng, now=now, ledger=FIRST_LEDGER)
         self.people = [account(f"treasury {number}") for number in range(3)]
-        self.payees = [account(f"payee {number}") for number in range(9)]
 
     def pass_ledgers(self, until: int) -> Iterator[list[Seen]]:
         """Let ledgers close until a time, and yield the events of those that have some."""
@@ -61,7 +63,7 @@ class Treasury(sim.Sim):
                 self.streams = before
                 continue
             if published:
-                yield self._seen(published, call.__name__)
+                yield self._seen(published)
 
     def _next_call(self) -> Callable[[sim.Sim], list[Any]] | None:
         running = [each for each in self.streams.values() if each.status in {"active", "paused"}]
@@ -70,8 +72,8 @@ class Treasury(sim.Sim):
         calls, weights = zip(*CALLS, strict=True)
         return self.rng.choices(calls, weights)[0]
 
-    def _seen(self, published: list[Any], function: str) -> list[Seen]:
-        digest = hashlib.sha256(f"{self.ledger} {function}".encode()).hexdigest()
+    def _seen(self, published: list[Any]) -> list[Seen]:
+        digest = hashlib.sha256(str(self.ledger).encode()).hexdigest()
         seen = []
         for index, fact in enumerate(published):
             ours = type(fact) in TOPICS
@@ -84,7 +86,7 @@ class Treasury(sim.Sim):
 def begin(treasury: sim.Sim) -> list[Any]:
     """Begin to pay somebody."""
     memo, amount, cliff, length = treasury.rng.choice(PLANS)
-    sender, recipient = treasury.rng.choice(treasury.people), treasury.rng.choice(treasury.payees)
+    sender, recipient = treasury.rng.choice(treasury.people), treasury.rng.choice(PAYEES)
     kind = Kind.CLIFF_ONLY if cliff == length else Kind.LINEAR
     start = treasury.now
     rate = 0 if kind is Kind.CLIFF_ONLY else amount * USDC // length
@@ -110,7 +112,7 @@ def top_up(treasury: sim.Sim) -> list[Any]:
 def change_recipient(treasury: sim.Sim) -> list[Any]:
     """Pay another account from now on."""
     record = treasury.some("active")
-    old, record.recipient = record.recipient, treasury.rng.choice(treasury.payees)
+    old, record.recipient = record.recipient, treasury.rng.choice(PAYEES)
     sim.need(old != record.recipient)
     return [facts.RecipientChanged(record.number, old, record.recipient)]
 

@@ -19,16 +19,13 @@ def guard(**settings) -> Guard:
     return Guard(**{"max_connections": 4, "max_per_address": 2, "proxy_hops": 0, **settings})
 
 
-def client(address: str | None, *forwarded: str):
-
-    headers = Headers([("X-Forwarded-For", line) for line in forwarded])
-    scope = {"client": None if address is None else (address, 1234)}
-    return type("Client", (), {"headers": headers, "scope": scope})()
+def address_of(here: Guard, peer: str | None, *forwarded: str) -> str:
+    return here.addresses.of(Headers([("X-Forwarded-For", line) for line in forwarded]), peer)
 
 
 def refusal(here: Guard, address: str) -> int:
     with pytest.raises(Refused) as caught:
-        here.admit("websocket", client(address))
+        here.admit("websocket", address)
     assert int(caught.value.response.headers["Retry-After"]) > 0
     return caught.value.response.status_code
 
@@ -73,9 +70,9 @@ def test_the_counts_are_those_of_the_held_places(steps):
 async def test_caps_and_draining_refuse_with_a_time_to_come_back():
     here = guard()
     async with Quart(__name__).app_context():
-        held = [here.admit("sse", client(each)) for each in "aab"]
+        held = [here.admit("sse", each) for each in "aab"]
         assert refusal(here, "a") == 429
-        held.append(here.admit("websocket", client("c")))
+        held.append(here.admit("websocket", "c"))
         assert refusal(here, "d") == 503
         for each in held:
             each.release()
@@ -87,14 +84,14 @@ async def test_caps_and_draining_refuse_with_a_time_to_come_back():
 
 
 def test_the_address_is_the_one_the_outermost_trusted_proxy_saw():
-    assert guard().address_of(client("peer", "forged")) == "peer"
-    assert guard().address_of(client(None)) == "local"
+    assert address_of(guard(), "peer", "forged") == "peer"
+    assert address_of(guard(), None) == "local"
     one, two = guard(proxy_hops=1), guard(proxy_hops=2)
-    assert one.address_of(client("proxy", "forged, real")) == "real"
-    assert one.address_of(client("proxy", "forged", "real")) == "real"
-    assert two.address_of(client("proxy", "forged, real, inner")) == "real"
-    assert two.address_of(client("proxy", "one")) == "proxy"
-    assert one.address_of(client("proxy")) == "proxy"
+    assert address_of(one, "proxy", "forged, real") == "real"
+    assert address_of(one, "proxy", "forged", "real") == "real"
+    assert address_of(two, "proxy", "forged, real, inner") == "real"
+    assert address_of(two, "proxy", "one") == "proxy"
+    assert address_of(one, "proxy") == "proxy"
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -1,5 +1,6 @@
 """Facts as Stellar RPC gives them: the way back from `app.chain`, made with the Stellar SDK."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from app.chain.fields import types_of
 from app.core.contract.notices import TokenMoved
 from app.core.contract.seen import Seen
 
-MAKE = {
+MAKE: dict[str, Callable[[Any], Any]] = {
     "bool": scval.to_bool,
     "u32": scval.to_uint32,
     "u64": scval.to_uint64,

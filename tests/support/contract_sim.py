@@ -237,6 +237,7 @@ def pause_stream(sim: Sim) -> list[Any]:
 def resume_stream(sim: Sim) -> list[Any]:
     record = sim.some("paused")
     need(sim.now < record.end)
+    assert record.paused_at is not None
     record.paused_seconds += sim.now - record.paused_at
     record.status, record.paused_at = "active", None
     return [facts.Resumed(record.number)]
@@ -310,6 +311,7 @@ def withdraw_from_pool(sim: Sim) -> list[Any]:
 def trigger_auto_claim(sim: Sim) -> list[Any]:
     record = sim.live()
     need(record.auto_claim and sim.now >= record.end)
+    assert record.auto_claim is not None
     amount = sim.owed(record)
     told = facts.WithdrewTo(record.number, record.recipient, record.auto_claim, amount)
     triggered = facts.AutoClaimTriggered(record.number, record.auto_claim, amount)
@@ -405,7 +407,8 @@ def set_stream_decommissioned(sim: Sim) -> list[Any]:
 
 def close_stream(sim: Sim) -> list[Any]:
     record = sim.some("completed", "cancelled")
-    need(record.status == "completed" or record.accrued(record.cancelled_at) <= record.withdrawn)
+    ended = record.cancelled_at
+    need(record.status == "completed" or (ended is not None and record.accrued(ended) <= record.withdrawn))
     record.closed = True
     return [facts.Closed(record.number)]
 

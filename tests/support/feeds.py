@@ -101,7 +101,7 @@ async def _websocket(server: Server, client: FeedClient, ready, cursor, filters)
         ready.set()
         try:
             async for text in connection:
-                client.take(text)
+                client.take(str(text))
         except websockets.ConnectionClosed:
             pass
         client.close_code, client.close_reason = connection.close_code, connection.close_reason or ""

@@ -79,7 +79,7 @@ class Nodes:
             self.hits[name] += argument is not None
             return argument
 
-        node.faults.hit = counted
+        node.faults.hit = counted  # type: ignore[method-assign]
 
     def close(self) -> None:
         for server in self._servers:

@@ -52,6 +52,7 @@ class Raw:
             # As on Ethernet; loopback's segments of 64 KiB never fit such a buffer.
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
         self.unread = b""
+        self.response = ""
         self._loop = asyncio.get_running_loop()
 
     async def connect(self, server: Server) -> None:

@@ -17,6 +17,7 @@ import time
 from contextlib import closing
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tests.support.postgres import free_port
 
@@ -24,9 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 KEY = "test-key-0123456789abcdef"
 
 
-def run_app(
-    *arguments: str, cwd: Path, python: str = sys.executable, **settings: object
-) -> subprocess.CompletedProcess:
+def run_app(*arguments: str, cwd: Path, python: str = sys.executable, **settings: Any) -> subprocess.CompletedProcess:
     """Run `python -m app` to its end."""
     return subprocess.run(
         [python, "-m", "app", *arguments],
@@ -44,7 +43,7 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **{name.upper(): str(value) for name, value in settings.items()}}
 
 
-def prepare(cwd: Path, settings: dict[str, object]) -> None:
+def prepare(cwd: Path, settings: dict[str, Any]) -> None:
     """Make the schema; a new SQLite file is a copy, with an epoch of its own, of one that was migrated once."""
     path = Path(str(settings.get("database_url", "")).removeprefix("sqlite:///"))
     if path.is_absolute() and not path.exists():
@@ -68,10 +67,10 @@ def migrated_file() -> Path:
 class Server:
     """A running service. Settings are keyword arguments, named as in app.settings."""
 
-    def __init__(self, cwd: Path, *, python: str = sys.executable, migrate: bool = True, **settings: object) -> None:
+    def __init__(self, cwd: Path, *, python: str = sys.executable, migrate: bool = True, **settings: Any) -> None:
         self.cwd = cwd
         self.python = python
-        self.settings: dict[str, object] = {
+        self.settings: dict[str, Any] = {
             "port": 0,
             "api_keys": KEY,
             "max_connections_per_address": 10_000,

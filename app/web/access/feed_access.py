@@ -25,7 +25,7 @@ async def admit(
     principal = ANONYMOUS
     if query.ticket is None:
         principal = admitted(await gate.principal(client, g.address), Scope.STREAMS_READ, signed_in=gate.signed_in)
-    admission = running.guard.admit(transport, client, principal.id if principal.known else None)
+    admission = running.guard.admit(transport, g.address, principal.id if principal.known else None)
     try:
         if query.ticket is not None and not peek:
             found = await gate.spend(query.ticket, g.address)
