@@ -1,6 +1,7 @@
 """Runs migrations with the same async drivers as the service, on PostgreSQL and SQLite."""
 
 import asyncio
+import threading
 from uuid import uuid4
 
 from alembic import context
@@ -49,10 +50,21 @@ async def _run() -> None:
     else:
         options, plain = {}, url.set(drivername=_DRIVERS["sqlite"])
     engine = create_async_engine(plain, poolclass=pool.NullPool, connect_args=options)
-    async with engine.connect() as connection:
-        await connection.run_sync(_migrate)
-        await connection.commit()
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_migrate)
+            await connection.commit()
+        await engine.dispose()
+    except BaseException:
+        await asyncio.to_thread(_join_workers)
+        raise
+
+
+def _join_workers() -> None:
+    """Wait for the threads of connections that failed: their last word goes to the event loop, which ends now."""
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            thread.join(1.0)
 
 
 asyncio.run(_run())

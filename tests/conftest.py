@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.feeds import TRANSPORTS
 from tests.support.postgres import Cluster, find_binaries
-from tests.support.server import KEY, Server
+from tests.support.server import KEY, MIGRATED, Server, run_app
 
 ON_CI = bool(os.environ.get("CI"))
 
@@ -61,6 +61,31 @@ def new_postgresql(request: pytest.FixtureRequest) -> Callable[[], str]:
     return lambda: cluster.create_database(f"fluxora_{uuid.uuid4().hex[:12]}")
 
 
+@pytest.fixture(scope="session")
+def migrated_database(
+    request: pytest.FixtureRequest, new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """Makes a database for a service; on our own PostgreSQL a copy of a migrated one, which takes no process."""
+    template: list[str] = []
+
+    def make(kind: str) -> str:
+        if kind != "postgresql" or os.environ.get("TEST_DATABASE_URL"):
+            return new_database(kind)
+        cluster: Cluster = request.getfixturevalue("cluster")
+        if not template:
+            name = f"template_{uuid.uuid4().hex[:12]}"
+            done = run_app(
+                "migrate", cwd=tmp_path_factory.mktemp("template"), database_url=cluster.create_database(name)
+            )
+            assert done.returncode == 0, done.stderr
+            template.append(name)
+        url = cluster.create_database(f"fluxora_{uuid.uuid4().hex[:12]}", template[0])
+        MIGRATED.add(url)
+        return url
+
+    return make
+
+
 @pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -80,21 +105,22 @@ def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def server(
-    backend: str, new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    backend: str, migrated_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """One service for all tests that don't harm it, on each database."""
-    server = Server(tmp_path_factory.mktemp("server"), database_url=new_database(backend)).start()
+    server = Server(tmp_path_factory.mktemp("server"), database_url=migrated_database(backend)).start()
     yield server
     assert server.stop() == 0
 
 
 @pytest.fixture
-def make_server(new_database: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def make_server(migrated_database: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Makes services of the test's own, with its own settings; `backend="postgresql"` for PostgreSQL."""
     made: list[Server] = []
 
     def make(*, backend: str = "sqlite", **settings: object) -> Server:
-        settings.setdefault("database_url", new_database(backend))
+        if "database_url" not in settings:
+            settings["database_url"] = migrated_database(backend)
         made.append(Server(tmp_path, **settings))
         return made[-1].start()
 

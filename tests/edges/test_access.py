@@ -45,10 +45,10 @@ def bearer(text: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def closed(backend, new_database, tmp_path_factory):
+def closed(backend, migrated_database, tmp_path_factory):
     """A service that is read by who signs in alone; its tests make their own people."""
     settings = {"read_access": "signed-in", "jwt_secret": SECRET}
-    server = Server(tmp_path_factory.mktemp("closed"), database_url=new_database(backend), **settings).start()
+    server = Server(tmp_path_factory.mktemp("closed"), database_url=migrated_database(backend), **settings).start()
     yield server
     assert server.stop() == 0
 

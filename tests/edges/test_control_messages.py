@@ -15,9 +15,9 @@ ALICE, BOB, CAROL = address("alice"), address("bob"), address("carol")
 
 
 @pytest.fixture(scope="module", params=[Server, PlainServer], ids=["straight", "plain"])
-def server(request, new_database, tmp_path_factory) -> Iterator[Server]:
+def server(request, migrated_database, tmp_path_factory) -> Iterator[Server]:
     server = request.param(
-        tmp_path_factory.mktemp("control"), database_url=new_database("sqlite"), message_rate_limit=1_000
+        tmp_path_factory.mktemp("control"), database_url=migrated_database("sqlite"), message_rate_limit=1_000
     ).start()
     yield server
     assert server.stop() == 0

@@ -109,10 +109,10 @@ async def test_over_tls_it_is_the_same(tls_server):
 
 
 @pytest.fixture(scope="module")
-def busy(new_database, tmp_path_factory) -> Iterator[Server]:
+def busy(migrated_database, tmp_path_factory) -> Iterator[Server]:
     server = QuietServer(
         tmp_path_factory.mktemp("direct"),
-        database_url=new_database("sqlite"),
+        database_url=migrated_database("sqlite"),
         max_connections=20_000,
         max_connections_per_address=20_000,
         write_timeout=3,

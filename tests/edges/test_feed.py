@@ -19,9 +19,9 @@ from tests.support.server import PlainServer, Server
     ],
     ids=lambda param: f"{param[0]}-{'straight' if param[1] is Server else 'plain'}",
 )
-def server(request, new_database, tmp_path_factory):
+def server(request, migrated_database, tmp_path_factory):
     kind, server_class = request.param
-    server = server_class(tmp_path_factory.mktemp("feed"), database_url=new_database(kind)).start()
+    server = server_class(tmp_path_factory.mktemp("feed"), database_url=migrated_database(kind)).start()
     yield server
     assert server.stop() == 0
 

@@ -39,7 +39,10 @@ MEGABYTE = 1 << 20
 def server(new_database, tmp_path_factory) -> Iterator[Server]:
     """The defaults, with a message window short enough to wait for."""
     server = Server(
-        tmp_path_factory.mktemp("limits"), database_url=new_database("sqlite"), message_rate_window=1, close_timeout=1
+        tmp_path_factory.mktemp("limits"),
+        database_url=new_database("sqlite"),
+        message_rate_window=1,
+        close_timeout=1,
     ).start()
     yield server
     until_left(server)

@@ -20,11 +20,11 @@ EXAMPLES = 20
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def own(request: pytest.FixtureRequest, new_database, tmp_path_factory):
+def own(request: pytest.FixtureRequest, migrated_database, tmp_path_factory):
     """A service of our own: made-up input also tells it that the whole world is degraded."""
     from tests.support.server import Server  # noqa: PLC0415
 
-    server = Server(tmp_path_factory.mktemp("openapi"), database_url=new_database(request.param)).start()
+    server = Server(tmp_path_factory.mktemp("openapi"), database_url=migrated_database(request.param)).start()
     yield server
     assert server.stop() == 0
 

@@ -18,10 +18,10 @@ NOBODY = address("nobody")
 
 
 @pytest.fixture(scope="module", params=[Server, PlainServer], ids=["straight", "plain"])
-def server(request, new_database, tmp_path_factory):
+def server(request, migrated_database, tmp_path_factory):
     server = request.param(
         tmp_path_factory.mktemp("positions"),
-        database_url=new_database("sqlite"),
+        database_url=migrated_database("sqlite"),
         keepalive_interval=0.3,
         heartbeat_interval=0.5,
         message_rate_limit=1000,

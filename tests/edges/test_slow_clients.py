@@ -37,10 +37,10 @@ SMALL = 4096
 
 
 @pytest.fixture(scope="module")
-def server(new_database, tmp_path_factory) -> Iterator[Server]:
+def server(migrated_database, tmp_path_factory) -> Iterator[Server]:
     server = Server(
         tmp_path_factory.mktemp("slow"),
-        database_url=new_database("sqlite"),
+        database_url=migrated_database("sqlite"),
         write_timeout=WRITE_TIMEOUT,
         close_timeout=0.5,
         heartbeat_interval=2,

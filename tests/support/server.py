@@ -43,8 +43,14 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **{name.upper(): str(value) for name, value in settings.items()}}
 
 
+MIGRATED: set[str] = set()
+"""Databases that are copies of one that was migrated once."""
+
+
 def prepare(cwd: Path, settings: dict[str, Any]) -> None:
     """Make the schema; a new SQLite file is a copy, with an epoch of its own, of one that was migrated once."""
+    if settings.get("database_url") in MIGRATED:
+        return
     path = Path(str(settings.get("database_url", "")).removeprefix("sqlite:///"))
     if path.is_absolute() and not path.exists():
         shutil.copy(migrated_file(), path)
