@@ -117,14 +117,7 @@ class Application:
                 reader=ConfiguredReader({each.state.contract_id: each.state for each in settings.contracts}),
                 alarm=outages.tell,
             ),
-            guard=Guard(
-                max_connections=settings.max_connections,
-                max_per_address=settings.max_connections_per_address,
-                max_per_principal=settings.max_connections_per_principal,
-                proxy_hops=settings.trusted_proxy_hops,
-                proxy_header=settings.proxy_header,
-                report=report,
-            ),
+            guard=_guard(settings, report),
             workers=workers,
             chain=Chain(polled=bool(settings.rpc_urls)),
             background=Background(),
@@ -197,6 +190,17 @@ class Application:
             }
         notified = self.dialect.tail()
         return {"tail": partial(notified.run, relay)} if notified else {}
+
+
+def _guard(settings: Settings, report: Report | None) -> Guard:
+    return Guard(
+        max_connections=settings.max_connections,
+        max_per_address=settings.max_connections_per_address,
+        max_per_principal=settings.max_connections_per_principal,
+        proxy_hops=settings.trusted_proxy_hops,
+        proxy_header=settings.proxy_header,
+        report=report,
+    )
 
 
 def create_app(settings: Settings | None = None) -> Quart:

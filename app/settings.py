@@ -12,12 +12,12 @@ from app.base_settings import Seconds
 from app.chain_settings import ChainSettings
 from app.core.origin import normal_origin
 from app.store.address import parse_database_url
+from app.web.access.hosts import LOOPBACK
 from app.web.access.secrets import digest_of as hash_key
 
 __all__ = ["Settings", "hash_key"]
 
 _BROKER = re.compile(r"(nats|tls)://([^\s@/:,]+(:[^\s@/,]*)?@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _LONGEST_SOCKET_PATH = 107
 """Linux's `sun_path` has 108 bytes, the last of which is 0."""
 
@@ -154,7 +154,7 @@ class Settings(AccessSettings, ChainSettings):
         """Names under which the service may be asked; None: any."""
         if self.allowed_hosts:
             return None if "*" in self.allowed_hosts else frozenset(map(str.lower, self.allowed_hosts))
-        return _LOOPBACK_NAMES if self.loopback and not self.bind and not self.trusted_proxy_hops else None
+        return LOOPBACK if self.loopback and not self.bind and not self.trusted_proxy_hops else None
 
     @property
     def loopback(self) -> bool:

@@ -350,7 +350,15 @@ async def test_the_cookie_from_a_foreign_page_and_without_an_origin(closed):
 async def test_another_name_for_our_address(make_server):
     server = make_server(allowed_hosts="")
     async with httpx.AsyncClient(base_url=server.base) as http:
-        for host, status in (("evil.example", 421), ("localhost", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200)):
+        for host, status in (
+            ("evil.example", 421),
+            ("8.8.8.8", 421),
+            ("[2001:db8::1]", 421),
+            ("dev-machine", 200),
+            ("localhost", 200),
+            ("127.0.0.1:1", 200),
+            ("[::1]:80", 200),
+        ):
             answer = await http.get("/api/streams", headers={"Host": host})
             assert answer.status_code == status, host
     named = make_server(allowed_hosts="feed.example")

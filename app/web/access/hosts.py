@@ -1,11 +1,14 @@
 """The names under which the service may be asked: a page that rebinds its own name to our address has another."""
 
 from http import HTTPStatus
+from typing import Final
 
 from quart import Quart, Response, request, websocket
 from quart.wrappers.base import BaseRequestWebsocket
 
 from app.web.problems import problem
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Hosts:
@@ -27,10 +30,19 @@ class Hosts:
         return self._refusal(request)
 
     def _refusal(self, client: BaseRequestWebsocket) -> Response | None:
-        if self._served is None or name_of(client.headers.get("Host", "")) in self._served:
+        name = name_of(client.headers.get("Host", ""))
+        if self._served is None or name in self._served or (self._served <= LOOPBACK and _is_local(name)):
             return None
         detail = "this service is not asked under that name; ALLOWED_HOSTS lists the names that count"
         return problem(HTTPStatus.MISDIRECTED_REQUEST, "misdirected", detail)
+
+
+def _is_local(name: str) -> bool:
+    """Tell whether a name has no dot: it is of a local network or a hosts file, and nobody far away can rebind it.
+
+    ICANN forbids names without a dot in public DNS (SAC 053).
+    """
+    return bool(name) and "." not in name and ":" not in name
 
 
 def name_of(host: str) -> str:
