@@ -44,7 +44,7 @@ class AccessSettings(BaseServiceSettings):
     token_expiring_seconds: Seconds = Field(60, description="seconds before its end that a token's feed is told")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="names under which the service may be asked, comma-separated; on loopback: loopback's, and those without a dot",
+        description="names that the service answers to, comma-separated; on loopback: its own, and those without a dot",
     )
     request_rate: str | None = Field(
         None, description="requests of a principal or address to `/api` in a process, as in `100/minute`; more get 429"
