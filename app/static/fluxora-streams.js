@@ -68,7 +68,7 @@ async function ask(url, token, more) {
 // ---- The two transports. A link tells its line `opened`, `take` and `ended`, and nothing after `close`.
 
 function webSocketLink(line, token) {
-  const link = { kind: "websocket", pending: 0, sent: [], heardAt: Date.now() };
+  const link = { kind: "websocket", pending: 0, sent: [], heardAt: Date.now(), filters: line.filters };
   const inUrl = line.subscription().length > MOST_BYTES;
   const url = line.url("ws/streams", inUrl);
   url.protocol = url.protocol.replace("http", "ws");
@@ -90,18 +90,19 @@ function webSocketLink(line, token) {
   /** Ask for the events from the line's cursor on. What comes before the answer is sent again after it. */
   link.subscribe = () => {
     const text = line.subscription();
+    link.due = false;
     if (inUrl || text.length > MOST_BYTES) return false;
+    link.synced = false;
+    link.filters = line.filters;
     link.pending += 1;
     clearTimeout(timer);
     timer = setTimeout(end, DIAL, { reason: "the WebSocket opened and stayed silent" });
     return link.send(text);
   };
-  /** The same, soon: when several filters change they go together, and not more often than the service allows. */
+  /** The same, soon: changes go together, and not more often than the service allows. Until then the old filters hold. */
   link.resubscribe = () => {
-    link.synced = false;
-    clearTimeout(link.timer);
-    link.timer = setTimeout(() => link.subscribe() || line.dial(), Math.max(50, link.room() - Date.now()));
-    return true;
+    if (!link.due) link.timer = setTimeout(() => link.subscribe() || line.dial(), Math.max(50, link.room() - Date.now()));
+    return link.due = true;
   };
   link.room = () => (link.sent.length < MOST_MESSAGES ? 0 : link.sent[0] + WINDOW);
   socket.onopen = () => {
@@ -129,7 +130,7 @@ function webSocketLink(line, token) {
 
 function sseLink(line, token) {
   const abort = new AbortController();
-  const link = { kind: "sse", heardAt: Date.now(), close: () => abort.abort() };
+  const link = { kind: "sse", heardAt: Date.now(), filters: line.filters, close: () => abort.abort() };
   let told, block = {}, rest = "";
   const dispatch = () => {
     const { id, retry, data } = block;

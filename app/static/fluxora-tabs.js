@@ -11,6 +11,12 @@ function united(filters) {
   return distinct.some((each) => !Object.keys(each).length) ? [{}] : distinct;
 }
 
+/** Whether what passes these filters has all that this one wants. */
+function cover(filters, wanted) {
+  return filters.some((each) => Object.entries(each).every(([field, values]) =>
+    field in wanted && [wanted[field]].flat().every((value) => [values].flat().includes(value))));
+}
+
 /** One line for all tabs. Who has the lock owns it; the others hear of it, and fetch what they missed from the log. */
 export class Share {
   constructor(feed, name) {
@@ -96,6 +102,7 @@ export class Share {
 
   said(kind, message, to) {
     if (kind === "state") {
+      this.state = message;
       this.tell({ type: "state", state: message });
       if (message.name === "live") this.hello();
       return;
@@ -108,7 +115,7 @@ export class Share {
 
   hello() {
     this.told = this.line.cursor;
-    this.tell({ type: "hello", cursor: this.told });
+    this.tell({ type: "hello", cursor: this.told, filters: this.line.link.filters, state: this.state });
   }
 
   hear(data) {
@@ -117,14 +124,23 @@ export class Share {
     this.heardAt = Date.now();
     this.asked = undefined;
     if (data.type === "who") { this.term = data.term; return this.join(); }
-    if (data.type === "hello") { this.term = data.term; return this.paused || this.sync(data.cursor); }
+    if (data.type === "hello") { this.term = data.term; return this.paused || this.greeted(data); }
     if (data.term !== this.term || this.paused) return;
-    if (data.type === "state") this.feed.took("state", { ...data.state, shared: true, owner: !!this.line });
+    // A line is live before this tab's filter is part of it, and before this tab has what it missed.
+    if (data.type === "state" && (data.state.name !== "live" || (this.chain !== undefined && !this.buffer))) this.became(data.state);
     if (data.type !== "item") return;
     if (this.buffer) return this.buffer.push(data);
     if (this.chain === undefined) return;
     if (data.from !== this.chain) return this.join();
     this.apply(data);
+  }
+
+  became(state) { this.feed.took("state", { ...state, shared: true, owner: !!this.line }); }
+
+  /** The line carries these filters now. Until this tab's is among them, what it wants may pass by unseen. */
+  greeted({ cursor, filters, state }) {
+    if (cover(filters, this.feed.filter)) return this.sync(cursor, state);
+    if (this.chain !== undefined) this.join();
   }
 
   answer({ type, id, filter }) {
@@ -144,9 +160,9 @@ export class Share {
   }
 
   /** The shared line is at `cursor`; this tab may be before or after it. */
-  async sync(cursor) {
+  async sync(cursor, state) {
     const { feed } = this;
-    if (this.chain === cursor && !this.buffer) return;
+    if (this.chain === cursor && !this.buffer) return this.became(state);
     const turn = ++this.turn;
     this.buffer = [];
     this.chain = cursor;
@@ -168,7 +184,7 @@ export class Share {
     const early = this.buffer;
     this.buffer = undefined;
     for (const item of early) this.apply(item);
-    feed.took("state", { ...feed.state, name: "live", shared: true, owner: !!this.line });
+    this.became(state);
   }
 
   /** Cursors have no order that a client can see: what follows each, by the log, tells which is ahead. */
