@@ -29,12 +29,16 @@ export class Share {
     this.abort = new AbortController();
     this.channel = new BroadcastChannel(this.name);
     this.channel.onmessage = ({ data }) => this.hear(data);
-    // Held as long as this tab lives: so the owner learns that it is gone, however it went.
-    navigator.locks.request(`${this.name} ${this.id}`, () => this.stopped);
+    // Held as long as this tab lives: so the owner learns that it is gone, however it went. Who joins before it is held
+    // would be gone at once.
+    navigator.locks.request(`${this.name} ${this.id}`, () => {
+      this.present = true;
+      this.join();
+      return this.stopped;
+    });
     this.pulse = setInterval(() => this.check(), 1000);
     page?.addEventListener("visibilitychange", this.nudge);
     this.compete({ signal: this.abort.signal });
-    this.join();
   }
 
   stop() {
@@ -75,6 +79,7 @@ export class Share {
 
   join() {
     this.chain = undefined;
+    if (!this.present) return;
     const message = { type: "join", id: this.id, filter: this.feed.filter };
     this.line ? this.hear(message) : this.post(message);
   }

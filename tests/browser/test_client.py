@@ -32,7 +32,10 @@ LIVE = "feed.state.name === 'live'"
 async def open_feed(page: Page, base: str, url: str = "/", **options) -> None:
     await page.goto(f"{base}/asyncapi.json")
     await page.evaluate(START, [url, options])
-    await until(page, LIVE)
+    try:
+        await until(page, LIVE)
+    except Exception:
+        raise AssertionError(await page.evaluate("JSON.stringify([feed.state, got.states])")) from None
 
 
 async def head(site: Server) -> str:
