@@ -161,6 +161,7 @@ class Application:
         )
         async with opened(self.database):
             await services.relay.warm_up(settings.ring_events)
+            await self.store.examine(services.hub.head)
             await self._open_gate()
             access = {"keys": services.gate.keyring.run, "revocations": services.gate.revoked.run}
             runners = access | {

@@ -88,6 +88,9 @@ class Dialect(Protocol):
     async def settle(self, connection: Connection) -> None:
         """Move what was committed to where it stays, so that no writer has to; holds none up."""
 
+    async def numbered(self, connection: Connection) -> int | None:
+        """Return the highest id that was given to the log's events; None where ids cannot fall behind the log."""
+
     async def history(self, connection: Connection) -> str:
         """Return what, beside the token, tells this history of the log from another one."""
 

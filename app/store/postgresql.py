@@ -137,6 +137,18 @@ class PostgreSQL:
     async def settle(self, connection: Connection) -> None:
         """Autovacuum does."""
 
+    async def numbered(self, connection: Connection) -> int | None:
+        """Return what the sequence gave last; None for a user that may not use it, who cannot append either."""
+        numbered: int | None = await connection.raw_connection.fetchval(
+            """
+            SELECT CASE WHEN has_sequence_privilege(sequence, 'USAGE')
+                   THEN coalesce(pg_sequence_last_value(sequence), 0) END
+              FROM (SELECT pg_get_serial_sequence(quote_ident($1) || '.stream_events', 'id')::regclass) AS l (sequence)
+            """,
+            self._session.schema,
+        )
+        return numbered
+
     async def history(self, connection: Connection) -> str:
         """Return cluster, timeline, database and table: a failover, a restore or a copy changes one of them.
 

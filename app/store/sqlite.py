@@ -90,6 +90,10 @@ class SQLite:
         """Copy the write-ahead log into the file: else the commit after its 1,000th page does, with all writers."""
         await connection.fetch_all(text("PRAGMA wal_checkpoint(PASSIVE)"))
 
+    async def numbered(self, connection: Connection) -> None:
+        """Return nothing: AUTOINCREMENT looks at the table, too."""
+        del connection
+
     async def history(self, connection: Connection) -> str:
         """Return nothing: a file does not tell that it was restored; see `python -m app new-epoch`."""
         del connection

@@ -18,7 +18,7 @@ from app.core.ports import (
 )
 from app.core.stream import Stream
 from app.store.chain_tables import parked_item, stored_position
-from app.store.dialect import Dialect, Transaction, Unfit, borrowed, storable, translated
+from app.store.dialect import Dialect, Transaction, Unfit, behind, borrowed, storable, translated
 from app.store.readers import readers_of
 from app.store.rows import STREAM_COLUMNS, stream_of
 from app.store.tables import (
@@ -70,6 +70,12 @@ class SqlStore:
     async def read(self, read: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Return what `read` makes of a connection, in the one queue of readers. Raises Unavailable."""
         return await self._readers.run(read)
+
+    async def examine(self, head: int) -> None:
+        """Tell at once, and not at the first write, when new events would get numbers that the log has used."""
+        numbered = await self._readers.run(self._dialect.numbered)
+        if numbered is not None and numbered < head:
+            self.told(str(behind(head)))
 
     async def settle(self) -> None:
         """Do what a writer would otherwise have to do after many small changes."""

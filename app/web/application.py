@@ -60,5 +60,7 @@ async def _end(origins: Origins, log: RequestLog, rates: Rates, response: Respon
     response = await represented(response)
     origins.mark(response)
     rates.mark(response)
+    # What we answer is of the type that we say: no browser takes a stream's memo for a page.
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
     log.end(response)
     return response

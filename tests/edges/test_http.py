@@ -94,6 +94,21 @@ async def test_every_answer_says_whether_it_may_be_kept(server, api, stream):
             assert answer.headers["Cache-Control"] == wanted, answer.request.url
 
 
+async def test_every_page_and_file_has_the_headers_of_a_page(server, api):
+    paths = ["/", "/docs", "/static/live.js", "/static/docs.js", "/docs/assets/swagger-ui.css", "/favicon.ico"]
+    for path in paths:
+        answer = await api.get(path)
+        assert answer.status_code == 200, path
+        policy = answer.headers["Content-Security-Policy"]
+        for part in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"):
+            assert part in policy, path
+        assert "unsafe-eval" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff", path
+        assert answer.headers["Referrer-Policy"] == "no-referrer", path
+    for path in ("/openapi.json", "/asyncapi.json", "/health", "/api/streams", "/nothing"):
+        assert (await api.get(path)).headers["X-Content-Type-Options"] == "nosniff", path
+
+
 async def test_json_is_compressed_for_who_takes_it_and_a_feed_never(server, api):
     for _ in range(3):
         await api.post("/api/streams", json=new_stream())

@@ -9,7 +9,7 @@ import pytest
 import websockets
 
 from tests.conftest import api_of
-from tests.support.data import address, created, new_stream
+from tests.support.data import address, created, new_stream, updated
 from tests.support.feeds import follow
 from tests.support.raw import connections, get, raw, until_connections
 from tests.support.server import PlainServer, Server
@@ -221,6 +221,26 @@ async def test_several_filters_add_up(server, api):
             {"add": 1},
         ):
             assert (await say(**wrong))["event"] == "error", wrong
+
+
+async def test_a_wallet_follows_five_hundred_streams(server, api):
+    """More than fit in one message: several subscribes add up."""
+    events = [created() for _ in range(500)]
+    results = (await api.post("/api/events", json={"events": events})).json()["results"]
+    mine = [result["streamId"] for result in results]
+    async with follow(server, "websocket", live="false") as client:
+        for first in range(0, 500, 50):
+            wanted = {"type": "subscribe", "filter": {"streamId": mine[first : first + 50]}, "add": True}
+            await client.connection.send(json.dumps(wanted))
+            # The limit is ten messages in ten seconds: all ten go through.
+        await client.until(lambda: sum(each["event"] == "subscribed" for each in client.messages) == 10)
+        assert sum(len(each["streamId"]) for each in client.messages[-1]["filters"]) == 500
+        others = [created() for _ in range(3)]
+        changes = [updated(stream, status="paused") for stream in (mine[0], mine[260], mine[499])]
+        mixed = [event for pair in zip(others, changes, strict=True) for event in pair]
+        results = (await api.post("/api/events", json={"events": mixed})).json()["results"]
+        await client.count(3)
+    assert [event["id"] for event in client.events] == [result["id"] for result in results[1::2]]
 
 
 async def test_a_head_request_needs_a_place_and_keeps_none(make_server):

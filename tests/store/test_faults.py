@@ -113,6 +113,16 @@ async def test_tables_without_their_sequence_are_told_and_refused(cluster, tmp_p
         assert health(server)["status"] == "ok"
         assert len(await one.count(4)) == 4
     assert server.stop() == 0
+    await execute(url, "SELECT setval('stream_events_id_seq', 1, false)")
+    await asyncio.to_thread(server.start)
+    assert "sequence is behind" in reasons(server), "told at the start, before anybody writes"
+    assert server.logged("writes_refused")
+    await execute(url, "SELECT setval('stream_events_id_seq', 500)")
+    async with api_of(server) as api:
+        answer = await api.post("/api/streams", json=new_stream())
+        assert answer.status_code == 201, answer.text
+    assert health(server)["status"] == "ok"
+    assert server.stop() == 0
 
 
 @pytest.mark.postgresql
