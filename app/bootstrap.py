@@ -30,13 +30,16 @@ from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
 from app.store.schema import opened
 from app.store.store import SqlStore
+from app.web.access.hosts import Hosts
 from app.web.access.rates import Rates
 from app.web.admission import Guard, Report
 from app.web.application import create_quart
 from app.web.feed.connections import Connections
 from app.web.feed.goodbye import say_goodbye
 from app.web.feed.liveness import Liveness
+from app.web.feed.quick import QuickFeeds
 from app.web.ops.metrics import publish_metrics
+from app.web.origins import Origins
 from app.web.services import Chain, Services, Workers
 
 _WRITES: Final = "writes"
@@ -67,6 +70,7 @@ class Application:
         self.store = SqlStore(self.database, self.dialect)
         self.services = self._wire(settings, report, workers)
         self.quart: Quart = create_quart(self.services)
+        self.quick = QuickFeeds(self.services)
 
     async def drain(self, deadline: float, told: Callable[[], Awaitable[None]]) -> None:
         """Refuse what is new, tell every client to come back later, and meanwhile finish the writes in hand.
@@ -123,6 +127,8 @@ class Application:
             background=Background(),
             gate=gate_of(settings, self.store),
             rates=Rates(settings.request_rate),
+            hosts=Hosts(settings.served_hosts),
+            origins=Origins(settings.cors_origins),
             connections=Connections(),
             liveness=Liveness(
                 heartbeat=settings.heartbeat_interval,

@@ -119,6 +119,7 @@ def _run(
                 application.drain,
                 application.settings,
                 sockets,
+                quick=application.quick,
                 announce=announce,
                 parent=parent,
                 crowded=application.crowded,

@@ -20,6 +20,9 @@ _INTEGER: Final = bytes(4)
 _read_buffer: Final = memoryview(bytearray(_READ_BYTES))
 
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 class Receiver(Protocol):
     """Whom a detached connection tells what happens."""
 
@@ -43,7 +46,7 @@ class Early(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One TCP connection: Hypercorn's, until it is detached.
+    """One TCP connection: Hypercorn's or nobody's, until it is detached.
 
     A detached connection costs no task, no stream and no parser: what is left is its socket and its receiver.
     """
@@ -51,10 +54,9 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_now",
         "_paused",
-        "_reader",
         "_receiver",
+        "_streams",
         "_transport",
-        "_writer",
         "early",
         "feeds",
         "finished",
@@ -64,11 +66,10 @@ class Connection(asyncio.BufferedProtocol):
         "written",
     )
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, now: Callable[[], float]) -> None:
-        """`now` is the event loop's time."""
-        self._reader: asyncio.StreamReader | None = reader
-        self._writer: asyncio.StreamWriter | None = writer
-        self._transport = writer.transport
+    def __init__(self, transport: asyncio.Transport, now: Callable[[], float], streams: Streams | None = None) -> None:
+        """`now` is the event loop's time; `streams` are Hypercorn's. Without them, nobody serves it yet."""
+        self._streams = streams
+        self._transport = transport
         self._receiver: Receiver | None = None
         self._paused = False
         self._now = now
@@ -83,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def detached(self) -> bool:
         """Whether Hypercorn has no part in it any more."""
-        return self._reader is None
+        return self._streams is None
 
     @property
     def buffered(self) -> int:
@@ -130,36 +131,40 @@ class Connection(asyncio.BufferedProtocol):
 
     def detach(self, receiver: Receiver) -> None:
         """Take the connection away from Hypercorn, which writes nothing after this, and whose tasks for it end."""
-        reader, writer, transport = self._reader, self._writer, self._transport
-        assert reader is not None
-        assert writer is not None
-        self._receiver, self._reader, self._writer = receiver, None, None
+        streams, self._streams = self._streams, None
+        transport, self._receiver = self._transport, receiver
         self.begin_feed()
-        writer._transport = _GONE  # type: ignore[attr-defined] # it would close its transport when it is collected
+        if streams is not None:
+            streams[1]._transport = _GONE  # type: ignore[attr-defined] # it would close its transport when collected
         if transport.is_closing():
             asyncio.get_running_loop().call_soon(self.connection_lost, None)
             return
-        early, self.early = self.early, None
-        unread = bytes(early.buffer if early else b"") + bytes(reader._buffer)  # type: ignore[attr-defined]
-        reader._buffer.clear()  # type: ignore[attr-defined]
         transport.set_protocol(self)
         transport.set_write_buffer_limits(WRITE_MARK)
         self._paused = transport.get_write_buffer_size() > WRITE_MARK
+        if streams is not None:
+            self._take_over(streams[0], receiver)
+
+    def _take_over(self, reader: asyncio.StreamReader, receiver: Receiver) -> None:
+        """Go on reading where Hypercorn ended."""
+        early, self.early = self.early, None
+        unread = bytes(early.buffer if early else b"") + bytes(reader._buffer)  # type: ignore[attr-defined]
+        reader._buffer.clear()  # type: ignore[attr-defined]
         if not reader._eof:  # type: ignore[attr-defined]
             # First, for the receiver may want a pause after what it gets now.
-            transport.resume_reading()  # type: ignore[attr-defined]
+            self._transport.resume_reading()
         if unread:
             receiver.received(unread)
         if reader._eof and not self.eof_received():  # type: ignore[attr-defined]
-            transport.close()
+            self._transport.close()
 
     def pause_reading(self) -> None:
         """Leave what comes to the kernel, and then to the peer."""
-        self._transport.pause_reading()  # type: ignore[attr-defined]
+        self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on."""
-        self._transport.resume_reading()  # type: ignore[attr-defined]
+        self._transport.resume_reading()
 
     def finish(self) -> None:
         """End what is sent, but read on, so that the peer gets all of it: unread bytes would reset the connection."""

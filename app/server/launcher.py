@@ -13,6 +13,7 @@ from hypercorn.typing import ASGIFramework
 from hypercorn.utils import wrap_app
 
 from app.server.connection import Connection
+from app.server.entrance import QuickFeeds
 from app.server.install import install
 from app.server.listeners import Listeners, wait
 from app.server.resources import Complaints
@@ -43,6 +44,7 @@ async def launch(
     settings: Limits,
     sockets: Sockets,
     *,
+    quick: QuickFeeds,
     announce: Callable[[], None],
     parent: int | None = None,
     crowded: Callable[[], bool] = lambda: False,
@@ -50,11 +52,13 @@ async def launch(
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, or until `parent`, a descriptor, becomes readable.
 
-    `announce` is called when it begins. While it is `crowded`, connections are left to other processes; from the stop
-    on, those of `inherited` sockets are left to whoever serves next. Afterwards the signals are ignored: a platform may
-    send them to every process, and a supervisor sends them too.
+    `quick` serves plain requests for feeds, `app` all others. `announce` is called when it begins. While it is
+    `crowded`, connections are left to other processes; from the stop on, those of `inherited` sockets are left to
+    whoever serves next. Afterwards the signals are ignored: a platform may send them to every process, and a supervisor
+    sends them too.
     """
-    config, connections = read_config(settings), install(settings)
+    config, entrance = read_config(settings), install(settings, quick)
+    connections = entrance.connections
     queue, config.backlog = config.backlog, _ACCEPTS
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -74,6 +78,7 @@ async def launch(
         _logger.info("shutdown_started", connections=len(connections))
         hang_up = partial(listeners.close, shared=inherited or parent is not None)
         await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
+        entrance.close()
 
     with stop.heeded():
         await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)

@@ -63,6 +63,11 @@ def opens_websocket(request: h11.Request) -> bool:
     )
 
 
+def is_host(value: bytes) -> bool:
+    """Tell whether this may be a Host header (RFC 9110, 7.2)."""
+    return _HOST.fullmatch(value) is not None
+
+
 def _check_framing(request: h11.Request) -> None:
     """Refuse what others may read as another request (RFC 9112, 6.1 and 6.3), or what is no request of ours."""
     headers = dict(request.headers)
@@ -76,7 +81,7 @@ def _check_framing(request: h11.Request) -> None:
         raise Refusal(
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The request's head is larger than {_HEAD_BYTES} bytes."
         )
-    if _HOST.fullmatch(headers.get(b"host", b"")) is None:
+    if not is_host(headers.get(b"host", b"")):
         raise Refusal(HTTPStatus.BAD_REQUEST, "The header Host must be a host name, and a port if there is one.")
     expected = headers.get(b"expect", b"100-continue").lower()
     if expected != b"100-continue":
@@ -91,7 +96,7 @@ def _path_of(request: h11.Request) -> tuple[bytes, bytes | None]:
     if target.startswith(b"/") or (target == b"*" and request.method == b"OPTIONS"):
         return target, None
     absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None or not absolute[1] or _HOST.fullmatch(absolute[1]) is None:
+    if absolute is None or not absolute[1] or not is_host(absolute[1]):
         raise Refusal(HTTPStatus.BAD_REQUEST, "The request's target must be a path, as in `GET /health HTTP/1.1`.")
     path = absolute[2] or b"/"
     return (path if path.startswith(b"/") else b"/" + path), absolute[1]

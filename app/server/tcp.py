@@ -1,11 +1,10 @@
 """Hypercorn's side of a connection, until the app takes it away."""
 
 import asyncio
-import socket
 from contextlib import suppress
 from http import HTTPStatus
 from ssl import SSLError
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, RawData, Updated
@@ -16,10 +15,6 @@ from app.server.deadline import Deadline
 from app.server.door import Door
 from app.server.http1 import Http1
 from app.server.refusal import Refusal
-
-_UNSENT_BYTES: Final = 128 * 1024
-"""The kernel takes no more than this beyond what the peer has room for, instead of up to 4 MB a connection. So a peer
-that does not read costs little, and one that reads slowly is seen to make progress."""
 
 _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 4 * 1024 * 1024
@@ -41,11 +36,8 @@ class Server(TCPServer):
     def __init__(self, *args: Any) -> None:
         """Take what Hypercorn gives."""
         super().__init__(*args)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            with suppress(OSError):  # it may be gone already
-                own = self.writer.get_extra_info("socket")
-                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        self.connection = Connection(self.reader, self.writer, self.loop.time)
+        transport = cast("asyncio.Transport", self.writer.transport)
+        self.connection = Connection(transport, self.loop.time, (self.reader, self.writer))
         self.state = {**self.state, "connection": self.connection}
         self._running: asyncio.Task[Any] | None = None
         self._deadline = Deadline(self.loop)

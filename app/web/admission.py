@@ -12,6 +12,7 @@ from app.web.problems import problem
 from app.web.transports import Transport
 
 _RETRY_AFTER: Final = 5
+_FULL: Final = "too-many-connections"
 Report = Callable[[Counter[str]], None]
 """Is told the open connections by transport, whenever they change."""
 
@@ -99,18 +100,25 @@ class Guard:
 
     def admit(self, transport: Transport, address: str, principal: str | None = None) -> Admission:
         """Take a place for a client; `principal` names who it is, if that is known. Raises Refused."""
-        if self.by_transport.total() >= self._max_connections:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-connections", "no more connections are taken now")
-        if self.by_address[counted_as(address)] >= self._max_per_address:
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too-many-connections", "too many connections from your address")
-        if principal is not None and self.by_principal[principal] >= self._max_per_principal:
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too-many-connections", "you have too many connections")
+        if refusal := self._refusal(address, principal):
+            self.refused += 1
+            raise refusal
         return Admission(self, transport, address, principal)
+
+    def has_room(self, address: str) -> bool:
+        """Tell whether a client that nobody knows would be admitted."""
+        return self._refusal(address, None) is None
 
     def refuse_all(self) -> NoReturn:
         """Raise Refused: the service shuts down."""
-        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down", "the service is shutting down")
-
-    def _refuse(self, status: HTTPStatus, slug: str, detail: str) -> NoReturn:
         self.refused += 1
-        raise Refused(status, slug, detail)
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down", "the service is shutting down")
+
+    def _refusal(self, address: str, principal: str | None) -> Refused | None:
+        if self.by_transport.total() >= self._max_connections:
+            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, _FULL, "no more connections are taken now")
+        if self.by_address[counted_as(address)] >= self._max_per_address:
+            return Refused(HTTPStatus.TOO_MANY_REQUESTS, _FULL, "too many connections from your address")
+        if principal is not None and self.by_principal[principal] >= self._max_per_principal:
+            return Refused(HTTPStatus.TOO_MANY_REQUESTS, _FULL, "you have too many connections")
+        return None

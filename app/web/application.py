@@ -7,14 +7,11 @@ from quart_schema import QuartSchema
 
 from app import __version__
 from app.web import problems
-from app.web.access.hosts import Hosts
-from app.web.access.rates import Rates
 from app.web.api import access, administration, events, parked, service, streams
 from app.web.body_limit import request_class
 from app.web.feed import sse, websocket
 from app.web.ops import health, pages
 from app.web.ops.openapi import SECURITY_SCHEMES, OpenAPI
-from app.web.origins import Origins
 from app.web.representation import represented
 from app.web.request_log import RequestLog
 from app.web.root_path import RootPath
@@ -46,20 +43,18 @@ def create_quart(running: Services) -> Quart:
     problems.register(app)
     handlers = AnswerAfterBody(app.asgi_app, running.feed.closed)
     app.asgi_app = RootPath(handlers, running.settings.root_path.rstrip("/"))  # type: ignore[method-assign]
-    origins = Origins(running.settings.cors_origins)
     log = RequestLog(running)
-    hosts = Hosts(running.settings.served_hosts)
     log.register(app)
-    hosts.register(app)
-    origins.register(app)
-    app.after_request(partial(_end, origins, log, running.rates))
+    running.hosts.register(app)
+    running.origins.register(app)
+    app.after_request(partial(_end, running, log))
     return app
 
 
-async def _end(origins: Origins, log: RequestLog, rates: Rates, response: Response) -> Response:
+async def _end(running: Services, log: RequestLog, response: Response) -> Response:
     response = await represented(response)
-    origins.mark(response)
-    rates.mark(response)
+    running.origins.mark(response)
+    running.rates.mark(response)
     # What we answer is of the type that we say: no browser takes a stream's memo for a page.
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     log.end(response)

@@ -92,13 +92,16 @@ class Origins:
         if not self.any:
             # Also on answers to requests without one: a cache must not hand those to a page.
             response.vary.add("Origin")
-        origin = request.headers.get("Origin")
+        response.headers.update(self.shown_to(request.headers.get("Origin")))
+
+    def shown_to(self, origin: str | None) -> dict[str, str]:
+        """Return the headers, beside `Vary`, by which a page of an origin may read an answer."""
         if origin is None or not self.listed(origin):
-            return
-        response.headers["Access-Control-Allow-Origin"] = ANY if self.any else origin
-        if not self.any:
-            response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED)
+            return {}
+        exposed = {"Access-Control-Expose-Headers": ", ".join(EXPOSED)}
+        if self.any:
+            return {"Access-Control-Allow-Origin": ANY, **exposed}
+        return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", **exposed}
 
 
 def _same_host(origin: str, host: str | None) -> bool:

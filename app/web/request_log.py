@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 from quart import Quart, Response, g, request, websocket
 from quart.wrappers.base import BaseRequestWebsocket
+from werkzeug.datastructures import Headers
 
 from app.web.client_address import peer_of
 from app.web.services import Services
@@ -58,9 +59,14 @@ class RequestLog:
         self._name(websocket)
 
     def _name(self, client: BaseRequestWebsocket) -> None:
-        given = client.headers.get("X-Request-ID", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        g.request_id = request_id_of(client.headers)
         g.begun = time.monotonic()
         g.address = self._addresses.of(client.headers, peer_of(client.scope))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def request_id_of(headers: Headers) -> str:
+    """Return what a request is called: as its client says, if that is a name, or else a new one."""
+    given = headers.get("X-Request-ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex

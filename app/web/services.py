@@ -15,11 +15,13 @@ from app.core.relay import Relay
 from app.core.stream_service import StreamService
 from app.core.subscriptions import Feed
 from app.web.access.gate import Gate
+from app.web.access.hosts import Hosts
 from app.web.access.rates import Rates
 from app.web.admission import Guard
 from app.web.feed.connections import Connected as Connected  # noqa: PLC0414 - shown to the other rooms
 from app.web.feed.connections import Connections
 from app.web.feed.liveness import Liveness
+from app.web.origins import Origins
 
 EXTENSION: Final = "fluxora"
 
@@ -125,6 +127,8 @@ class Services:
     guard: Guard
     gate: Gate
     rates: Rates
+    hosts: Hosts
+    origins: Origins
     connections: Connections
     liveness: Liveness
     background: Background

@@ -4,19 +4,17 @@ from quart import g
 from quart.wrappers.base import BaseRequestWebsocket
 
 from app.core.access.grant import Scope
-from app.core.access.principal import ANONYMOUS, Principal
+from app.core.access.principal import ANONYMOUS
 from app.web.access.credentials import credential_of
 from app.web.access.policy import admitted
-from app.web.admission import Admission
 from app.web.feed.query import FeedQuery
+from app.web.feed.registration import Client
 from app.web.services import Services
 from app.web.transports import Transport
 
 
-async def admit(
-    running: Services, transport: Transport, client: BaseRequestWebsocket, query: FeedQuery
-) -> tuple[Admission, Principal]:
-    """Return a client's place, and who it is.
+async def admit(running: Services, transport: Transport, client: BaseRequestWebsocket, query: FeedQuery) -> Client:
+    """Return a client with its place.
 
     A ticket is spent last, when there is a place: whoever is told to come later still has it.
     Raises Refused without a place, and what `Gate.principal` and `admitted` raise.
@@ -33,7 +31,7 @@ async def admit(
     except BaseException:
         admission.release()
         raise
-    return admission, principal
+    return Client(admission, query, principal, g.request_id)
 
 
 def refuse_secrets(client: BaseRequestWebsocket) -> None:

@@ -29,9 +29,13 @@ class Hosts:
     async def _refuse_request(self) -> Response | None:
         return self._refusal(request)
 
+    def admit(self, host: str) -> bool:
+        """Tell whether a request with this Host header may be served."""
+        name = name_of(host)
+        return self._served is None or name in self._served or (self._served <= LOOPBACK and _is_local(name))
+
     def _refusal(self, client: BaseRequestWebsocket) -> Response | None:
-        name = name_of(client.headers.get("Host", ""))
-        if self._served is None or name in self._served or (self._served <= LOOPBACK and _is_local(name)):
+        if self.admit(client.headers.get("Host", "")):
             return None
         detail = "this service is not asked under that name; ALLOWED_HOSTS lists the names that count"
         return problem(HTTPStatus.MISDIRECTED_REQUEST, "misdirected", detail)

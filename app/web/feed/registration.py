@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -22,6 +22,15 @@ from app.web.feed.query import FeedQuery
 from app.web.services import Services
 
 _logger = structlog.get_logger(__name__)
+
+
+class Client(NamedTuple):
+    """Who was admitted, and what it wants. `request_id` names its request in the log."""
+
+    admission: Admission
+    query: FeedQuery
+    principal: Principal
+    request_id: str
 
 
 class Registration:
@@ -46,15 +55,9 @@ class Registration:
         "watched",
     )
 
-    def __init__(
-        self,
-        running: Services,
-        admission: Admission,
-        connection: ClientConnection,
-        query: FeedQuery,
-        principal: Principal,
-    ) -> None:
+    def __init__(self, running: Services, client: Client, connection: ClientConnection) -> None:
         """Subscribe to what the client chose and may read, and watch the connection."""
+        admission, query, principal, self._request_id = client
         self.id = uuid4().hex[:12]
         self.principal = principal
         self.reason = "client left"
@@ -68,7 +71,6 @@ class Registration:
         self._timer: asyncio.TimerHandle | None = None
         self._timers: tuple[asyncio.TimerHandle, ...] = ()
         self._renewing: asyncio.Task[None] | None = None
-        self._request_id = structlog.contextvars.get_contextvars().get("request_id")
         running.connections.add(self)
         self._watch_expiry()
         self._log("connected", admission, resumed=query.cursor is not None, **query.wanted.to_json())

@@ -7,17 +7,16 @@ from quart import Blueprint, Response, request
 
 from app.core import messages
 from app.core.access.grant import Scope
-from app.core.access.principal import Principal
 from app.core.cursor import Cursor
 from app.core.subscriptions import RESTART, jittered
 from app.web.access.feed_access import admit, refuse_secrets
 from app.web.access.policy import marked
-from app.web.admission import Admission, Refused
+from app.web.admission import Refused
 from app.web.feed.asgi_outlet import AsgiOutlet
 from app.web.feed.blocks import CONNECTED, SSE_BLOCKS, SSE_CHUNKS, sse_message, sse_retry
 from app.web.feed.connection import ClientConnection
 from app.web.feed.query import FeedQuery, feed_query
-from app.web.feed.registration import Registration
+from app.web.feed.registration import Client, Registration
 from app.web.feed.session import own_connection
 from app.web.feed.sse_session import SseSession
 from app.web.services import Services, services
@@ -25,8 +24,9 @@ from app.web.transports import Transport
 
 blueprint = Blueprint("sse", __name__)
 
-_HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-_LAST: Final = {"Connection": "close"}
+CONTENT_TYPE: Final = "text/event-stream"
+HEADERS: Final = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+LAST: Final = {"Connection": "close"}
 """A connection that is taken from the server serves no further request."""
 
 
@@ -38,24 +38,23 @@ async def feed() -> Response:
     refuse_secrets(request)
     query = feed_query(request.args, request.headers, can_subscribe=False)
     if running.draining:
-        return _response(_told_to_come_back(running, query), **_LAST)
+        return _response(_told_to_come_back(running, query), **LAST)
     try:
-        admission, principal = await admit(running, Transport.SSE, request, query)
+        client = await admit(running, Transport.SSE, request, query)
     except Refused as refused:
         return refused.response
     if request.method == "HEAD":
-        admission.release()
+        client.admission.release()
         return _response(b"")
     connection = own_connection(request.scope)
-    client = admission, query, principal
-    body = _straight(running, connection, *client) if connection else _plain(running, *client)
-    response = _response(body, **(_LAST if connection else {}))
+    body = _straight(running, client, connection) if connection else _plain(running, client)
+    response = _response(body, **(LAST if connection else {}))
     response.timeout = None
     return response
 
 
 def _response(body: Any, **headers: str) -> Response:
-    return Response(body, content_type="text/event-stream", headers=_HEADERS | headers)
+    return Response(body, content_type=CONTENT_TYPE, headers=HEADERS | headers)
 
 
 def _told_to_come_back(running: Services, query: FeedQuery) -> bytes:
@@ -70,26 +69,22 @@ def _told_to_come_back(running: Services, query: FeedQuery) -> bytes:
     return retry + sse_message(messages.closing(RESTART, cursor))
 
 
-async def _straight(
-    running: Services, connection: ClientConnection, admission: Admission, query: FeedQuery, principal: Principal
-) -> AsyncIterator[bytes]:
+async def _straight(running: Services, client: Client, connection: ClientConnection) -> AsyncIterator[bytes]:
     """Have the server begin the response; the rest goes straight to the connection."""
-    registration = Registration(running, admission, connection, query, principal)
+    registration = Registration(running, client, connection)
     try:
         yield CONNECTED
     except BaseException:
         registration.close()
         raise
-    SseSession(registration, connection, SSE_CHUNKS, running.settings, greeting=query.greeting)
+    SseSession(registration, connection, SSE_CHUNKS, running.settings, greeting=client.query.greeting)
 
 
-async def _plain(
-    running: Services, admission: Admission, query: FeedQuery, principal: Principal
-) -> AsyncIterator[bytes]:
+async def _plain(running: Services, client: Client) -> AsyncIterator[bytes]:
     outlet = AsgiOutlet()
     outlet.write(CONNECTED)
-    registration = Registration(running, admission, outlet, query, principal)
-    SseSession(registration, outlet, SSE_BLOCKS, running.settings, greeting=query.greeting)
+    registration = Registration(running, client, outlet)
+    SseSession(registration, outlet, SSE_BLOCKS, running.settings, greeting=client.query.greeting)
     try:
         async for data in outlet.drain():
             yield data

@@ -9,19 +9,18 @@ from quart import Blueprint, Response, request, websocket
 from quart_schema import hide
 
 from app.core.access.grant import Scope
-from app.core.access.principal import Principal
 from app.core.errors import FluxoraError
 from app.web.access.credentials import subprotocol_of
 from app.web.access.feed_access import admit, refuse_secrets
 from app.web.access.policy import marked, public
-from app.web.admission import Admission, Refused
+from app.web.admission import Refused
 from app.web.feed.asgi_outlet import AsgiOutlet
 from app.web.feed.asgi_websocket import AsgiWebSocketSession
 from app.web.feed.connection import ClientConnection
 from app.web.feed.deflate import ANSWER, acceptable
 from app.web.feed.handshake import EXTENSIONS, fault_of
-from app.web.feed.query import FeedQuery, feed_query
-from app.web.feed.registration import Registration
+from app.web.feed.query import feed_query
+from app.web.feed.registration import Client, Registration
 from app.web.feed.session import own_connection
 from app.web.feed.websocket_session import WebSocketSession
 from app.web.problems import problem, respond
@@ -43,16 +42,16 @@ async def feed() -> Any:
         query = feed_query(websocket.args, websocket.headers)
         if running.draining:
             running.guard.refuse_all()
-        admission, principal = await admit(running, Transport.WEBSOCKET, websocket, query)
+        client = await admit(running, Transport.WEBSOCKET, websocket, query)
     except FluxoraError as error:
         return respond(error)
     except Refused as refused:
         return refused.response
     connection = own_connection(websocket.scope)
     if connection is None:
-        await _plain(running, admission, query, principal)
+        await _plain(running, client)
     else:
-        await _straight(running, connection, admission, query, principal)
+        await _straight(running, client, connection)
     return None
 
 
@@ -67,10 +66,8 @@ async def no_handshake() -> Response:
     return fault.response
 
 
-async def _straight(
-    running: Services, connection: ClientConnection, admission: Admission, query: FeedQuery, principal: Principal
-) -> None:
-    registration = Registration(running, admission, connection, query, principal)
+async def _straight(running: Services, client: Client, connection: ClientConnection) -> None:
+    registration = Registration(running, client, connection)
     deflated = acceptable(websocket.headers.getlist(EXTENSIONS))
     try:
         await websocket.accept(
@@ -79,15 +76,15 @@ async def _straight(
     except BaseException:
         registration.close()
         raise
-    WebSocketSession(registration, connection, running.settings, deflated=deflated, greeting=query.greeting)
+    WebSocketSession(registration, connection, running.settings, deflated=deflated, greeting=client.query.greeting)
 
 
-async def _plain(running: Services, admission: Admission, query: FeedQuery, principal: Principal) -> None:
+async def _plain(running: Services, client: Client) -> None:
     outlet = AsgiOutlet()
-    registration = Registration(running, admission, outlet, query, principal)
+    registration = Registration(running, client, outlet)
     try:
         await websocket.accept(subprotocol=subprotocol_of(websocket))
-        session = AsgiWebSocketSession(registration, outlet, running.settings, greeting=query.greeting)
+        session = AsgiWebSocketSession(registration, outlet, running.settings, greeting=client.query.greeting)
         receiving = asyncio.create_task(_receive(session))
         try:
             await _send(outlet, session, running.settings.close_timeout)
