@@ -45,6 +45,8 @@ class Listener(socket.socket):
     """
 
     may_accept: Callable[[], bool] = staticmethod(lambda: True)
+    _last = 0
+    """The connection taken last. The system hands out the lowest number that is free, so near the limit we look."""
 
     @classmethod
     def of(cls, listening: socket.socket, may_accept: Callable[[], bool]) -> "Listener":
@@ -56,14 +58,21 @@ class Listener(socket.socket):
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection. Raises OSError when there is none, or when none may be taken now."""
-        # The system hands out the lowest number that is free.
-        spare = os.dup(self.fileno())
-        os.close(spare)
-        if spare >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE
+        if self._last + RESERVE >= most and _lowest_free(self.fileno()) >= most:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         if not self.may_accept():
             raise OSError(errno.ENOBUFS, _LEFT)
-        return super().accept()
+        taken, peer = super().accept()
+        self._last = taken.fileno()
+        return taken, peer
+
+
+def _lowest_free(file: int) -> int:
+    """Return the number that the next open file will have; `file` is any that is open."""
+    spare = os.dup(file)
+    os.close(spare)
+    return spare
 
 
 _LEFT: Final = "left to another process"

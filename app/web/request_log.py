@@ -9,9 +9,9 @@ from uuid import uuid4
 import structlog
 from quart import Quart, Response, g, request, websocket
 from quart.wrappers.base import BaseRequestWebsocket
-from werkzeug.datastructures import Headers
 
 from app.web.client_address import peer_of
+from app.web.fields import Fields
 from app.web.services import Services
 
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,128}")
@@ -66,7 +66,7 @@ class RequestLog:
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
-def request_id_of(headers: Headers) -> str:
+def request_id_of(headers: Fields) -> str:
     """Return what a request is called: as its client says, if that is a name, or else a new one."""
     given = headers.get("X-Request-ID", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid4().hex

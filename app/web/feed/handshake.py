@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from quart import Response
-from werkzeug.datastructures import Headers
 
+from app.web.fields import Fields
 from app.web.problems import problem
 
 EXTENSIONS: Final = "Sec-WebSocket-Extensions"
@@ -40,7 +40,7 @@ class Fault(NamedTuple):
         return response
 
 
-def fault_of(headers: Headers, http_version: str) -> Fault | None:
+def fault_of(headers: Fields, http_version: str) -> Fault | None:
     """Return what is wrong with a handshake, if anything is."""
     if lacking := _lacking(headers, http_version):
         return Fault(HTTPStatus.UPGRADE_REQUIRED, "upgrade-required", lacking, _UPGRADE)
@@ -74,7 +74,7 @@ def offers_in(line: str) -> list[str] | None:
     return offers
 
 
-def _lacking(headers: Headers, http_version: str) -> str | None:
+def _lacking(headers: Fields, http_version: str) -> str | None:
     """Say what of an upgrade is missing; proxies drop it unless they are told to pass it."""
     upgrades = {token.strip().lower() for line in headers.getlist("Upgrade") for token in line.split(",")}
     options = {token.strip().lower() for line in headers.getlist("Connection") for token in line.split(",")}

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.datastructures import MultiDict
 
 from app.core.errors import FieldError, InvalidInput
 from app.core.filter import EventFilter
 from app.web.access.credentials import TICKET
+from app.web.fields import Fields
 from app.web.filters import event_filter
 
 CURSOR_PARAMETERS: Final = ("lastEventId", "last_event_id", "lastEventID")
@@ -30,7 +31,7 @@ class FeedQuery(NamedTuple):
     ticket: str | None = None
 
 
-def feed_query(args: MultiDict[str, str], headers: Headers, *, can_subscribe: bool = True) -> FeedQuery:
+def feed_query(args: MultiDict[str, str], headers: Fields, *, can_subscribe: bool = True) -> FeedQuery:
     """Return what a feed's URL and headers ask for. The header wins: a reconnecting EventSource keeps its old URL.
 
     Raises:

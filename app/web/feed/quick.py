@@ -8,7 +8,7 @@ from email.utils import formatdate
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
-from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.datastructures import MultiDict
 from wsproto.utilities import generate_accept_token
 
 from app.core.access.principal import ANONYMOUS
@@ -23,6 +23,7 @@ from app.web.feed.registration import Client, Registration
 from app.web.feed.sse import CONTENT_TYPE, HEADERS, LAST
 from app.web.feed.sse_session import SseSession
 from app.web.feed.websocket_session import WebSocketSession
+from app.web.fields import Fields, SingleFields
 from app.web.request_log import request_id_of
 from app.web.services import Services
 from app.web.transports import Transport
@@ -64,7 +65,7 @@ class QuickFeeds:
 
     def take(self, request: PlainRequest, connection: ClientConnection, peer: str | None) -> bool:
         """Serve a request, and take its connection; False: it was not touched."""
-        transport, headers = _TRANSPORTS[request.path], Headers(list(request.fields.items()))
+        transport, headers = _TRANSPORTS[request.path], SingleFields(request.fields)
         client = self._admitted(transport, request.query, headers, peer)
         if client is None:
             return False
@@ -79,7 +80,7 @@ class QuickFeeds:
             raise
         return True
 
-    def _admitted(self, transport: Transport, text: str, headers: Headers, peer: str | None) -> Client | None:
+    def _admitted(self, transport: Transport, text: str, headers: Fields, peer: str | None) -> Client | None:
         """Return a client that every rule lets in."""
         running = self._running
         if self._closed or running.draining or not self._plain(transport, headers):
@@ -94,8 +95,8 @@ class QuickFeeds:
             return None
         return Client(running.guard.admit(transport, address), query, _ANYBODY, request_id_of(headers))
 
-    def _plain(self, transport: Transport, headers: Headers) -> bool:
-        host = headers["Host"]
+    def _plain(self, transport: Transport, headers: Fields) -> bool:
+        host = headers.get("Host", "")
         if any(name in headers for name in _CREDENTIALS) or COOKIE in headers.get("Cookie", ""):
             return False
         running = self._running
@@ -106,7 +107,7 @@ class QuickFeeds:
         return headers.get("Upgrade", "").lower() == "websocket" and fault_of(headers, "1.1") is None
 
     def _open_sse(
-        self, registration: Registration, client: Client, connection: ClientConnection, headers: Headers
+        self, registration: Registration, client: Client, connection: ClientConnection, headers: Fields
     ) -> None:
         fields = {**HEADERS, **LAST, "Content-Type": CONTENT_TYPE}
         origins = self._running.origins
@@ -119,9 +120,9 @@ class QuickFeeds:
         SseSession(registration, connection, SSE_CHUNKS, self._running.settings, greeting=client.query.greeting)
 
     def _open_websocket(
-        self, registration: Registration, client: Client, connection: ClientConnection, headers: Headers
+        self, registration: Registration, client: Client, connection: ClientConnection, headers: Fields
     ) -> None:
-        accepted = generate_accept_token(headers["Sec-WebSocket-Key"].encode()).decode()
+        accepted = generate_accept_token(headers.get("Sec-WebSocket-Key", "").encode()).decode()
         fields = {"Sec-WebSocket-Accept": accepted, "Upgrade": "WebSocket", "Connection": "Upgrade"}
         deflated = acceptable(headers.getlist(EXTENSIONS))
         if deflated:
