@@ -32,7 +32,7 @@ demo: $(VENV)/.dev ## start the service on a treasury that pays by the second, a
 	exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 check: $(VENV)/.dev ## lint, types, import contracts, spelling
 	$(BIN)/ruff check .

@@ -11,6 +11,9 @@ import pytest
 from tests.support.feeds import TRANSPORTS
 from tests.support.postgres import Cluster, find_binaries
 from tests.support.server import KEY, MIGRATED, Server, run_app
+from tests.support.whole_run import AT_END
+
+pytest_plugins = ["tests.support.leftovers"]
 
 ON_CI = bool(os.environ.get("CI"))
 
@@ -20,6 +23,13 @@ def skip_or_fail(reason: str) -> None:
     if ON_CI:
         pytest.fail(f"{reason}, and on CI that is a failure")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_run() -> Iterator[None]:
+    """What is shared without being a fixture ends last."""
+    with AT_END:
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ class Cluster:
     def __init__(self, binaries: Path, *, fsync: bool = False) -> None:
         self.binaries = binaries
         self.port = free_port()
-        self.home = Path(tempfile.mkdtemp(prefix="fluxora-pg-", dir="/tmp"))
+        self.home = Path(tempfile.mkdtemp(prefix="fluxora-pg-"))
         self.data = self.home / "data"
         self.user = self._unprivileged()
         self.process: subprocess.Popen | None = None

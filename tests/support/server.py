@@ -1,6 +1,5 @@
 """The real service, in a process of its own, on a free port of loopback."""
 
-import atexit
 import json
 import os
 import re
@@ -20,26 +19,28 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.postgres import free_port
+from tests.support.warm import Process
+from tests.support.whole_run import AT_END, MARK, ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 KEY = "test-key-0123456789abcdef"
 
 
 def run_app(*arguments: str, cwd: Path, python: str = sys.executable, **settings: Any) -> subprocess.CompletedProcess:
     """Run `python -m app` to its end."""
-    return subprocess.run(
+    with Process(
         [python, "-m", "app", *arguments],
         cwd=cwd,
         env=environment(settings),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
-    )
+    ) as process:
+        output, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", MARK) if name in os.environ}
     return {**kept, "PYTHONPATH": str(ROOT), **{name.upper(): str(value) for name, value in settings.items()}}
 
 
@@ -64,7 +65,7 @@ def prepare(cwd: Path, settings: dict[str, Any]) -> None:
 @cache
 def migrated_file() -> Path:
     home = Path(tempfile.mkdtemp(prefix="fluxora-sqlite-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    AT_END.callback(shutil.rmtree, home)
     done = run_app("migrate", cwd=home, database_url=f"sqlite:///{home}/x.db")
     assert done.returncode == 0, done.stderr
     return home / "x.db"
@@ -95,7 +96,7 @@ class Server:
 
     def spawn(self) -> subprocess.Popen:
         """Start it and look no further."""
-        return subprocess.Popen(
+        return Process(
             self.command,
             cwd=self.cwd,
             env=environment(self.settings),
@@ -188,7 +189,7 @@ class QuietServer(Server):
 
     def start(self) -> "QuietServer":
         self.port = self.settings["port"] = int(self.settings["port"]) or free_port()
-        self.process = subprocess.Popen(
+        self.process = Process(
             self.command,
             cwd=self.cwd,
             env=environment(self.settings),
