@@ -16,7 +16,8 @@ import psutil
 
 from tests.support.data import created
 from tests.support.postgres import free_port
-from tests.support.server import KEY, ROOT, environment, run_app
+from tests.support.server import KEY, environment, run_app
+from tests.support.whole_run import ROOT
 
 HERE = Path(__file__).parent
 CACHE = ROOT / ".bench"

@@ -15,7 +15,7 @@ from tests.browser.test_browser_clients import whole_log, write_burst
 from tests.browser.test_client import head, write
 from tests.conftest import skip_or_fail
 from tests.support.data import created
-from tests.support.server import ROOT
+from tests.support.whole_run import ROOT
 
 pytestmark = pytest.mark.browser
 

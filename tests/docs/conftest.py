@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.conftest import browser
 from tests.conftest import skip_or_fail
-from tests.support.server import ROOT
+from tests.support.whole_run import ROOT
 
 __all__ = ["browser", "clone", "copy_tree"]
 

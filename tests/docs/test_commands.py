@@ -25,7 +25,8 @@ import yaml
 from tests.docs.test_documents import DOCUMENTS, named
 from tests.support.data import created
 from tests.support.postgres import free_port
-from tests.support.server import ROOT, until
+from tests.support.server import until
+from tests.support.whole_run import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -13,7 +13,7 @@ from app.core.contract.parked import Why
 from app.core.event import CAUSES
 from app.settings import Settings
 from tests.docs.generated import PARTS, Part
-from tests.support.server import ROOT
+from tests.support.whole_run import ROOT
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"

@@ -14,7 +14,8 @@ import pytest
 
 from tests.conftest import skip_or_fail
 from tests.support.data import created, stream_id, updated
-from tests.support.server import KEY, ROOT, Server, until
+from tests.support.server import KEY, Server, until
+from tests.support.whole_run import ROOT
 
 EXAMPLES = ROOT / "examples"
 

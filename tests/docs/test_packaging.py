@@ -18,7 +18,8 @@ from app import __version__
 from tests.docs.conftest import copy_tree
 from tests.support.data import new_stream
 from tests.support.postgres import free_port
-from tests.support.server import KEY, ROOT, until
+from tests.support.server import KEY, until
+from tests.support.whole_run import ROOT
 
 pytestmark = pytest.mark.timeout(300)
 

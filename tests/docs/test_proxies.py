@@ -24,7 +24,8 @@ from tests.docs.test_commands import blocks
 from tests.docs.test_documents import named
 from tests.docs.test_examples import open_feeds, write
 from tests.support.postgres import free_port
-from tests.support.server import ROOT, Server, until
+from tests.support.server import Server, until
+from tests.support.whole_run import ROOT
 
 PROXY = ROOT / "docs" / "how-to" / "proxy.md"
 

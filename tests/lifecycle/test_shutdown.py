@@ -20,7 +20,8 @@ import pytest
 from tests.conftest import api_of
 from tests.support.data import created, new_stream
 from tests.support.feeds import follow
-from tests.support.server import KEY, ROOT, Server
+from tests.support.server import KEY, Server
+from tests.support.whole_run import ROOT
 
 CLIENTS = 150
 UPGRADE = {

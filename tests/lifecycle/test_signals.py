@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import api_of
 from tests.support.data import new_stream
 from tests.support.feeds import follow
-from tests.support.server import ROOT, QuietServer, Server, environment, until
+from tests.support.server import QuietServer, Server, environment, until
+from tests.support.whole_run import ROOT
 
 STUCK = """
 import hashlib, threading

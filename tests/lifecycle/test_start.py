@@ -15,7 +15,8 @@ import pytest
 from tests.conftest import skip_or_fail
 from tests.support.data import new_stream
 from tests.support.postgres import Cluster, find_binaries, free_port
-from tests.support.server import KEY, ROOT, Server, environment, run_app, until
+from tests.support.server import KEY, Server, environment, run_app, until
+from tests.support.whole_run import ROOT
 
 SECRET = "very-secret-password"
 

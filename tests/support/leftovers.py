@@ -21,7 +21,7 @@ HELPERS = ("multiprocessing.resource_tracker",)
 """They end with their parent, which may be this process."""
 
 LEFT = pytest.StashKey[list[str]]()
-BEFORE = pytest.StashKey[set[Path]]()
+BEFORE = pytest.StashKey[frozenset[Path]]()
 SCRATCH = pytest.StashKey[Path]()
 """The temporary directory of a run, and of all that it starts."""
 
@@ -41,7 +41,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     stash = session.config.stash
     left = [f"process {each}" for each in processes(os.environ[MARK])]
-    left += [f"file {path}" for path in sorted(files(ROOT) - stash[BEFORE])]
+    before = stash[BEFORE]
+    left += [f"file {path}" for path in sorted(files(ROOT) - before)]
     left += [f"file {path}" for path in sorted(stash[SCRATCH].iterdir())]
     shutil.rmtree(stash[SCRATCH], ignore_errors=True)
     stash[LEFT] = left
@@ -95,10 +96,10 @@ def own_temporary_directory() -> Path:
     return made
 
 
-def files(top: Path) -> set[Path]:
+def files(top: Path) -> frozenset[Path]:
     """All below, caches of tools aside."""
     found: set[Path] = set()
     for directory, names, contents in os.walk(top):
         names[:] = [name for name in names if name not in MADE_BY_TOOLS and not name.endswith(".egg-info")]
         found.update(Path(directory, name) for name in contents)
-    return found
+    return frozenset(found)

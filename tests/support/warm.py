@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from tests.support.whole_run import AT_END
@@ -22,6 +23,7 @@ from tests.support.whole_run import AT_END
 SERVICE = [sys.executable, "-m", "app"]
 PR_SET_CHILD_SUBREAPER = 36
 STREAMS = 3
+IMPORTED = ("app.serving", "app.store.schema", "app.commands.chain", "app.commands.feed", "app.commands.keys")
 PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 ONE_AT_A_TIME = threading.Lock()
 
@@ -30,16 +32,17 @@ class Process(subprocess.Popen):
     """A Popen that is forked when it is the service, and is like any other in all else."""
 
     def _execute_child(self, *arguments: Any) -> None:
-        start = super()._execute_child
+        start = getattr(super(), "_execute_child")  # noqa: B009 - the standard library's types do not show it
         asked = inspect.signature(start).bind(*arguments).arguments
         if asked["args"][: len(SERVICE)] != SERVICE or not sys.platform.startswith("linux"):
-            return start(*arguments)
+            start(*arguments)
+            return
         given = (asked["p2cread"], asked["c2pwrite"], asked["errwrite"])
         streams = [own if own >= 0 else usual for usual, own in enumerate(given)]
         wish = {"arguments": asked["args"][len(SERVICE) :], "cwd": str(asked["cwd"]), "env": asked["env"]}
         self.pid = forked(wish, streams)
         self._child_created = True
-        self._close_pipe_fds(*[asked[name] for name in PIPES])
+        getattr(self, "_close_pipe_fds")(*[asked[name] for name in PIPES])  # noqa: B009
 
 
 def forked(wish: dict[str, Any], streams: list[int]) -> int:
@@ -121,12 +124,8 @@ def become(wish: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    import app.commands.chain
-    import app.commands.feed
-    import app.commands.keys
-    import app.serving
-    import app.store.schema  # noqa: F401
-
+    for module in IMPORTED:
+        import_module(module)
     wish = serve(socket.socket(fileno=int(sys.argv[1])))
     if wish:
         become(wish)
