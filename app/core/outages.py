@@ -26,6 +26,8 @@ class Outages:
         """Start with everything in order."""
         self._hub = hub
         self._now: dict[str, Outage] = {}
+        self.stored: set[str] = set()
+        """Sources whose outages the database keeps, for all processes."""
 
     def __iter__(self) -> Iterator[Outage]:
         """Iterate over what is out of order now."""
@@ -51,15 +53,17 @@ class Outages:
         self._hub.announce(message)
         return True
 
-    def tell(self, source: str, reason: str | None) -> None:
-        """Announce that a source is out of order, or (None) that it is in order again."""
+    def tell(self, source: str, reason: str | None, since: str | None = None) -> None:
+        """Announce what the database says of a source: out of order, or (None) in order again."""
         if reason is None:
             self.end(source, "it is over")
         else:
-            self.begin(source, reason)
+            self.stored.add(source)
+            self.begin(source, reason, since)
 
     def end(self, source: str, reason: str) -> bool:
         """Announce `service.recovered` if the source was out of order; tells whether it was."""
+        self.stored.discard(source)
         if self._now.pop(source, None) is None:
             return False
         self._hub.announce(messages.recovered(source, reason))

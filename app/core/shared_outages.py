@@ -35,7 +35,6 @@ class SharedOutages:
         self._streams = streams
         self._contract_set = contract_set
         self._known = known
-        self._told: set[str] = set()
         self._turn = asyncio.Lock()
         """A look that began before a change must not undo it."""
 
@@ -54,12 +53,13 @@ class SharedOutages:
             await self._look()
 
     async def _look(self) -> None:
+        # Only what was told before the read may be over by it: what is told meanwhile is newer.
+        told = set(self._outages.stored)
         stored = {each.source: each for each in await self._store.chain_outages()}
         for source, each in stored.items():
-            self._outages.begin(source, each.reason, since=each.since)
-        for source in self._told - set(stored):
-            self._outages.end(source, "it is over")
-        self._told = set(stored)
+            self._outages.tell(source, each.reason, since=each.since)
+        for source in told - set(stored):
+            self._outages.tell(source, None)
         self._known(await self._store.parked_count(), await self._store.chain_position(self._contract_set))
 
     async def degraded(self, source: str, reason: str) -> None:
@@ -68,8 +68,7 @@ class SharedOutages:
             return
         async with self._turn:
             await self._set(source, reason)
-            self._told.add(source)
-            self._outages.begin(source, reason)
+            self._outages.tell(source, reason)
         _logger.error("source_degraded", source=source, reason=reason)
 
     async def recovered(self, source: str, reason: str) -> None:
@@ -78,7 +77,6 @@ class SharedOutages:
             return
         async with self._turn:
             await self._set(source, None)
-            self._told.discard(source)
             self._outages.end(source, reason)
         _logger.warning("source_recovered", source=source)
 

@@ -20,6 +20,9 @@ MADE_BY_TOOLS = {".git", ".venv", "__pycache__", ".pytest_cache", ".hypothesis",
 HELPERS = ("multiprocessing.resource_tracker",)
 """They end with their parent, which may be this process."""
 
+CHROMIUM = ".org.chromium."
+"""Chromium leaves an empty directory of this name in each run."""
+
 LEFT = pytest.StashKey[list[str]]()
 BEFORE = pytest.StashKey[frozenset[Path]]()
 SCRATCH = pytest.StashKey[Path]()
@@ -43,7 +46,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     left = [f"process {each}" for each in processes(os.environ[MARK])]
     before = stash[BEFORE]
     left += [f"file {path}" for path in sorted(files(ROOT) - before)]
-    left += [f"file {path}" for path in sorted(stash[SCRATCH].iterdir())]
+    made = [path for path in sorted(stash[SCRATCH].iterdir()) if not path.name.startswith(CHROMIUM)]
+    left += [f"file {path}" for path in made]
     shutil.rmtree(stash[SCRATCH], ignore_errors=True)
     stash[LEFT] = left
     if left and not session.exitstatus:

@@ -213,7 +213,17 @@ class PlainServer(QuietServer):
 
     @property
     def command(self) -> list[str]:
-        return [self.python, "-m", "hypercorn", "-b", f"127.0.0.1:{self.port}", "app.bootstrap:create_app()"]
+        # No worker process: one would outlive this one when it is killed.
+        return [
+            self.python,
+            "-m",
+            "hypercorn",
+            "--workers",
+            "0",
+            "-b",
+            f"127.0.0.1:{self.port}",
+            "app.bootstrap:create_app()",
+        ]
 
     def stop(self) -> int:
         """Hypercorn's own shutdown waits for nobody of ours."""
