@@ -38,6 +38,7 @@ class Feed {
   }
   open() {
     this.close();
+    if (document.hidden) return this.show("paused", "Paused while hidden");
     this.show("connecting", "Connecting");
     find(".state", this.panel).dataset.query = query(filter);
     this.connect(`${this.path}?${query({ ...filter, lastEventId: this.cursor })}`);
@@ -284,6 +285,8 @@ find("#filter-form").onsubmit = async (event) => {
   filter = wanted;
   follow();
 };
+// A browser has six connections to a service over HTTP/1.1, for all its tabs: the seventh tab would never load.
+addEventListener("visibilitychange", () => { for (const feed of feeds) if (feed.on) feed.open(); });
 addEventListener("online", () => { for (const feed of feeds) if (feed.state === "waiting") feed.open(); });
 setInterval(() => { if (!document.hidden) refresh(); }, 3000);
 follow();

@@ -186,6 +186,54 @@ async def test_says_that_the_log_is_another(page, site):
     await expect(page.get_by_role("alert")).to_be_empty()
 
 
+async def hide(page: Page, *, hidden: bool) -> None:
+    """As another tab before it does: a headless browser shows every page."""
+    await page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+          document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+        }""",
+        hidden,
+    )
+
+
+async def test_the_seventh_tab_loads_and_the_first_misses_nothing(page, site):
+    """Over HTTP/1.1 a browser has six connections to a service: a hidden page holds none of them."""
+    await open_live(page, site)
+    tabs = [page]
+    for _ in range(6):
+        await hide(tabs[-1], hidden=True)
+        for title in TITLES:
+            await expect(column(tabs[-1], title).locator(".state")).to_have_text("Paused while hidden")
+        tabs.append(await page.context.new_page())
+        await open_live(tabs[-1], site)
+    async with api_of(site) as api:
+        await api.post("/api/streams", json=new_stream())
+        await expect_counts(tabs[-1], 1)
+        assert (await api.get("/health")).json()["sseConnections"] == 1
+    await hide(tabs[-1], hidden=True)
+    await hide(page, hidden=False)
+    await expect_counts(page, 1)
+    for tab in tabs[1:]:
+        await tab.close()
+
+
+async def test_everything_that_is_pressed_is_large_enough_for_a_finger(page, site):
+    """24 pixels at least (WCAG 2.5.8), on a phone."""
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await open_live(page, site)
+    async with api_of(site) as api:
+        await api.post("/api/streams", json=new_stream())
+    await expect_counts(page, 1)
+    small = await page.locator("a, button, input, select").evaluate_all(
+        """found => found.map(each => [each.outerHTML.slice(0, 60), each.getBoundingClientRect()])
+          .filter(([, { width, height }]) => width < 24 || height < 24)
+          .map(([text, { width, height }]) => `${text}: ${width} x ${height}`)"""
+    )
+    assert small == []
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 @pytest.mark.parametrize("path", ["/", "/static/live.js", "/static/live.css", "/favicon.ico"])
 async def test_files_are_checked_for_a_new_version_each_time(site, path):
     async with httpx.AsyncClient(base_url=site.base) as http:
