@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What a TypeScript client is made with in the tests; without npm that test is left out.
+NODE := tests/edges/typescript
 .DEFAULT_GOAL := help
 # Whoever has it set would install into the home directory instead.
 export PIP_USER := 0
@@ -18,8 +20,10 @@ $(VENV)/.run: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt $(NODE)/package.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	mkdir -p $(VENV)/node && cp $(NODE)/package.json $(VENV)/node
+	! command -v npm >/dev/null || npm install --prefix $(VENV)/node --silent --no-audit --no-fund --no-package-lock
 	touch $@
 
 setup: $(VENV)/.dev ## install everything into .venv

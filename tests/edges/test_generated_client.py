@@ -2,15 +2,24 @@
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 from openapi_spec_validator import validate
 
+from tests.conftest import skip_or_fail
 from tests.support.data import new_stream
 from tests.support.server import KEY
+from tests.support.whole_run import ROOT
+
+TYPESCRIPT = Path(__file__).with_name("typescript")
+INSTALLED = ROOT / ".venv" / "node" / "node_modules"
+"""`make setup` puts there what `package.json` names."""
+STRICT = ("--strict", "--noUncheckedIndexedAccess", "--module", "nodenext", "--target", "es2022", "--types", "node")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +74,27 @@ def test_it_posts_events_and_reads_the_log(made, server):
     page = events["read_events"].sync(client=client, limit=1000)
     assert page.events
     assert all(isinstance(each.payload, models.StreamDocument) for each in page.events)
+
+
+def test_a_typescript_client_does_the_same(server, tmp_path):
+    if not INSTALLED.is_dir():
+        skip_or_fail("npm was not there when `make setup` ran")
+    (tmp_path / "node_modules").symlink_to(INSTALLED)
+    for name in ("package.json", "use.ts"):
+        shutil.copy(TYPESCRIPT / name, tmp_path)
+    document = httpx.get(f"{server.base}/openapi.json").json()
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    batch = document["components"]["schemas"]["ChainBatch"]["example"]
+    programs = INSTALLED / ".bin"
+    for command in (
+        # A member with a default may be left out of a request.
+        [programs / "openapi-typescript", "openapi.json", "--default-non-nullable=false", "-o", "api.d.ts"],
+        [programs / "tsc", *STRICT, "use.ts"],
+        ["node", "use.js", server.base, KEY, json.dumps(new_stream()), json.dumps(batch)],
+    ):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "done\n"
 
 
 def test_what_docs_show_as_an_example_is_accepted(server):

@@ -1,11 +1,13 @@
 """What the API says of the chain, as pydantic models."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
 from app.core.accrual import Kind
 from app.web.api.document import Document
+
+_Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
 class TokenDocument(Document):
@@ -68,7 +70,7 @@ class ChainMembers(Document):
     pause_reason: str | None = None
     memo: str | None = Field(None, description="bytes, hexadecimal")
     memo_text: str | None = Field(None, description="the memo, if it is UTF-8")
-    metadata: list[tuple[str, str]] | None = Field(None, description="pairs of bytes, hexadecimal")
+    metadata: list[_Pair] | None = Field(None, description="pairs of bytes, hexadecimal")
     claim_owner: str | None = None
     auto_claim: str | None = None
     decommissioned: bool | None = None

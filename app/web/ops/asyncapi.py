@@ -11,6 +11,7 @@ from app.web.api.documents import EventDocument
 from app.web.feed.control_messages import MAX_FILTERS
 from app.web.feed.query import CURSOR_PARAMETERS, SWITCHES
 from app.web.filters import FILTER_FIELDS
+from app.web.ops.schemas import Schemas
 from app.web.services import WebSettings
 
 _TEXT = {"type": "string"}
@@ -61,7 +62,9 @@ _CONTROLS = {
 
 def document(settings: WebSettings) -> bytes:
     """Return the AsyncAPI document."""
-    _, definitions = models_json_schema([(EventDocument, "serialization")], ref_template="#/components/schemas/{model}")
+    _, definitions = models_json_schema(
+        [(EventDocument, "serialization")], ref_template="#/components/schemas/{model}", schema_generator=Schemas
+    )
     event = {
         "name": "event",
         "contentType": "application/json",

@@ -13,6 +13,7 @@ from app.web.access.policy import POLICY, PUBLIC
 from app.web.answered import ATTRIBUTE
 from app.web.api.documents import ProblemDocument
 from app.web.ops.feed_parameters import FEED_PARAMETERS, FEED_RESPONSE
+from app.web.ops.schemas import Schemas
 
 SECURITY_SCHEMES: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -162,7 +163,7 @@ def _content(model: type[BaseModel], mode: Any, described: dict[str, Any]) -> tu
 
 
 def _schema_of(model: type[BaseModel], mode: Any, components: dict[str, Any]) -> dict[str, Any]:
-    schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}")
+    schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}", schema_generator=Schemas)
     components |= schema.pop("$defs", {})
     return schema
 
