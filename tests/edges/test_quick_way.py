@@ -195,7 +195,7 @@ async def answer(server: Server, request: bytes, pause: float = 0) -> bytes:
             await asyncio.sleep(pause)
             await client.send(request[9:])
         try:
-            while part := await client.receive(seconds=0.4):
+            while part := await client.receive(seconds=0.4 if data else 5):
                 data += part
         except TimeoutError:
             data += b" (open)"
