@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What a TypeScript client is made with in the tests; without npm that test is left out.
-NODE := tests/edges/typescript
+# What the tests take from npm; without npm those tests are left out.
+NODE := tests/node
 .DEFAULT_GOAL := help
 # Whoever has it set would install into the home directory instead.
 export PIP_USER := 0

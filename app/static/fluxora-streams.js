@@ -410,7 +410,7 @@ export class StreamFeed {
 
   get streams() {
     this.#streams ??= new Streams(this, this.options.maxStreams ?? 10_000);
-    this.#streams.ready.catch(({ message }) => this.took("state", { name: this.state.name, reason: `no snapshot: ${message}` }));
+    this.#streams.ready.catch(({ message }) => this.took("state", { ...this.state, reason: `no snapshot: ${message}` }));
     this.#pump();
     return this.#streams;
   }

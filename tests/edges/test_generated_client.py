@@ -5,20 +5,15 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import pytest
 from openapi_spec_validator import validate
 
-from tests.conftest import skip_or_fail
 from tests.support.data import new_stream
+from tests.support.npm import SOURCES, installed
 from tests.support.server import KEY
-from tests.support.whole_run import ROOT
 
-TYPESCRIPT = Path(__file__).with_name("typescript")
-INSTALLED = ROOT / ".venv" / "node" / "node_modules"
-"""`make setup` puts there what `package.json` names."""
 STRICT = ("--strict", "--noUncheckedIndexedAccess", "--module", "nodenext", "--target", "es2022", "--types", "node")
 
 
@@ -77,15 +72,14 @@ def test_it_posts_events_and_reads_the_log(made, server):
 
 
 def test_a_typescript_client_does_the_same(server, tmp_path):
-    if not INSTALLED.is_dir():
-        skip_or_fail("npm was not there when `make setup` ran")
-    (tmp_path / "node_modules").symlink_to(INSTALLED)
+    modules = installed()
+    (tmp_path / "node_modules").symlink_to(modules)
     for name in ("package.json", "use.ts"):
-        shutil.copy(TYPESCRIPT / name, tmp_path)
+        shutil.copy(SOURCES / name, tmp_path)
     document = httpx.get(f"{server.base}/openapi.json").json()
     (tmp_path / "openapi.json").write_text(json.dumps(document))
     batch = document["components"]["schemas"]["ChainBatch"]["example"]
-    programs = INSTALLED / ".bin"
+    programs = modules / ".bin"
     for command in (
         # A member with a default may be left out of a request.
         [programs / "openapi-typescript", "openapi.json", "--default-non-nullable=false", "-o", "api.d.ts"],

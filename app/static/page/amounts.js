@@ -41,6 +41,9 @@ export const short = (id) => String(id ?? "").replace(/^stream-/, "").replace(/^
 
 export const clock = (time) => CLOCK.format(new Date(time));
 
+/** The time of today, or the day. */
+export const moment = (when) => (when.toDateString() === new Date().toDateString() ? CLOCK : DAY).format(when);
+
 /** `seconds` since 1970; 0 and the far future are what streams call "no end". */
 const time = (format) => (seconds) => (seconds > 253_370_000_000 || !seconds ? "open" : format.format(new Date(seconds * 1000)));
 export const day = time(DAY);

@@ -1,5 +1,5 @@
 /** The feed as it arrives, newest first, with what happened in words. */
-import { clock, events, short } from "./amounts.js";
+import { events, moment, short } from "./amounts.js";
 import { copy, find, put, throttled } from "./elements.js";
 import { causeName, sentence } from "./words.js";
 
@@ -44,7 +44,9 @@ export function eventRow(event, was, own = false) {
   link.href = `#/stream/${event.streamId}`;
   link.hidden = own;
   put(".words", sentence(event, was), row);
-  put("time", clock(event.timestamp), row).dateTime = event.timestamp;
+  // When it happened: on the chain, if it comes from there.
+  const when = event.chain?.closedAt ? new Date(event.chain.closedAt * 1000) : new Date(event.timestamp);
+  put("time", moment(when), row).dateTime = when.toISOString();
   put(".where", event.chain ? `ledger ${event.chain.ledger}` : `v${event.version}`, row).title = event.id;
   return row;
 }

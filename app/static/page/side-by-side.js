@@ -137,13 +137,16 @@ export class SideBySide {
     addEventListener("online", () => { for (const feed of this.feeds) if (feed.state === "waiting") feed.open(); });
   }
 
-  /** The view is shown, or no longer: then nothing is connected. */
+  /** The view is shown, or no longer: then nothing is connected. Shown again, both go on where they were. */
   show(shown) {
     if (shown === this.shown) return;
     this.shown = shown;
-    if (shown) return this.follow();
     this.turn += 1;
-    for (const feed of this.feeds) feed.close();
+    if (shown && !this.feeds.every(({ cursor }) => cursor)) return this.follow();
+    for (const feed of this.feeds) {
+      if (!shown) feed.close();
+      else if (feed.wanted) feed.open();
+    }
   }
 
   /** Both start at the same place of the log, so they must show the same. */
@@ -190,7 +193,7 @@ function rawRow({ id, event, streamId, version, payload, changed, timestamp }, v
   item.dataset.id = id;
   put(".name", event, item);
   put(".stream", short(streamId), item).onclick = () => view.choose(streamId);
-  find(".stream", item).ariaLabel = `Follow only ${streamId}`;
+  find(".stream", item).title = `Follow only ${streamId}`;
   put(".version", `v${version}`, item);
   put("time", clock(timestamp), item).dateTime = timestamp;
   put(".status", payload.status, item).dataset.status = payload.status;

@@ -5,9 +5,11 @@ import { copy, find, put, throttled } from "./elements.js";
 import { progressBar, showProgress } from "./progress.js";
 
 const REDRAW = 250, SPARE = 4, FIRST_GUESS = 56;
+const compare = (one, two) => (one < two ? -1 : one > two ? 1 : 0);
 const ORDERS = {
-  changed: (streams) => streams.reverse(), // the map has the one that changed last at its end
-  created: (streams) => streams.sort((one, two) => (one.createdAt < two.createdAt ? 1 : -1)),
+  // The map has the one that changed last at its end, so most of it is in order.
+  changed: (streams) => streams.reverse().sort((one, two) => compare(two.updatedAt, one.updatedAt)),
+  created: (streams) => streams.sort((one, two) => compare(two.createdAt, one.createdAt)),
   ending: (streams) => streams.filter(isOpen).sort((one, two) => (one.endTime || Infinity) - (two.endTime || Infinity)),
 };
 
@@ -120,7 +122,7 @@ export class StreamTable {
     put(".to", short(stream.recipient), row).title = stream.recipient;
     put(".streamed", amount(streamed, decimals, true), row);
     put(".deposit", `of ${amount(deposit, decimals)}`, row);
-    put(".rate", isOpen(stream) ? amount(rateOf(stream), decimals) : "–", row);
+    put(".rate", isOpen(stream) && streamed < deposit ? amount(rateOf(stream), decimals) : "–", row);
     put(".until", stream.endTime ? `until ${date(stream.endTime)}` : "no end", row);
     put(".status", stream.status, row).dataset.status = stream.status;
     put(".cause", this.causes.get(stream.id) ?? "", row);
