@@ -82,7 +82,7 @@ async def test_every_answer_says_whether_it_may_be_kept(server, api, stream):
             (await api.get("/api/streams"), "no-cache"),
             (await api.get("/api/events"), "no-cache"),
             (await api.get("/docs"), "no-cache"),
-            (await api.get("/static/live.js"), "no-cache"),
+            (await api.get("/static/page/live.js"), "no-cache"),
             (await api.get("/api/streams/none"), "no-store"),
             (await api.get("/nothing"), "no-store"),
             (await api.post("/api/streams", json=new_stream()), "no-store"),
@@ -95,7 +95,7 @@ async def test_every_answer_says_whether_it_may_be_kept(server, api, stream):
 
 
 async def test_every_page_and_file_has_the_headers_of_a_page(server, api):
-    paths = ["/", "/docs", "/static/live.js", "/static/docs.js", "/docs/assets/swagger-ui.css", "/favicon.ico"]
+    paths = ["/", "/docs", "/static/page/live.js", "/static/docs.js", "/docs/assets/swagger-ui.css", "/favicon.ico"]
     for path in paths:
         answer = await api.get(path)
         assert answer.status_code == 200, path
