@@ -19,6 +19,7 @@ from app.chain_wiring import chain_runners
 from app.core.background import Background, Runner
 from app.core.errors import FluxoraError
 from app.core.hub import Hub
+from app.core.measures import Measures
 from app.core.outages import Outages
 from app.core.relay import Relay
 from app.core.stream_service import StreamService
@@ -94,7 +95,13 @@ class Application:
         return any(sum(each.by_transport.values()) < most for each in others)
 
     def _wire(self, settings: Settings, report: Report | None, workers: Workers | None) -> Services:
-        hub = Hub(ring_events=settings.ring_events, ring_bytes=settings.ring_bytes, tick=settings.flush_interval)
+        measures = Measures()
+        hub = Hub(
+            ring_events=settings.ring_events,
+            ring_bytes=settings.ring_bytes,
+            tick=settings.flush_interval,
+            measures=measures,
+        )
         log = SqlEventLog(self.database, self.dialect)
         outages = Outages(hub)
         self.store.told = partial(_tell_of_writes, outages)
@@ -120,6 +127,7 @@ class Application:
                 timeout=settings.database_timeout * 1.5,
                 reader=ConfiguredReader({each.state.contract_id: each.state for each in settings.contracts}),
                 alarm=outages.tell,
+                measures=measures,
             ),
             guard=_guard(settings, report),
             workers=workers,

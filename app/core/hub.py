@@ -1,7 +1,7 @@
 """The in-process broadcast hub: the ring, who is live, and the flush."""
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -12,6 +12,7 @@ from app.core.batch import BATCH_BYTES, Batch, Pages, first_bytes
 from app.core.cursor import Cursor
 from app.core.event import Event
 from app.core.filter import EVERYTHING, FilterKey, Wanted, keys_of
+from app.core.measures import Measures
 from app.core.messages import ServiceMessage
 from app.core.ports import Position
 from app.core.ring import Ring
@@ -64,7 +65,9 @@ class Hub:
     A listener is *live* while it has everything up to `flushed` and waits for more. Only the relay publishes.
     """
 
-    def __init__(self, *, ring_events: int, ring_bytes: int, tick: float = 0.001) -> None:
+    def __init__(
+        self, *, ring_events: int, ring_bytes: int, tick: float = 0.001, measures: Measures | None = None
+    ) -> None:
         """Make a hub that has no history yet. `tick`: seconds between two rounds under load; they join more."""
         self._ring_events = ring_events
         self._ring_bytes = ring_bytes
@@ -81,6 +84,8 @@ class Hub:
         self.flushed = 0
         self.round_at = 0.0
         self.published = 0
+        self.measures = measures or Measures()
+        self._publishes: deque[tuple[int, float]] = deque()
         self.subscriptions: set[Listener] = set()
 
     @property
@@ -101,6 +106,7 @@ class Hub:
         for subscription in self.subscriptions:
             subscription.wake(self.flushed)
         self._round = None
+        self._publishes.clear()
         self.pages.clear()
         self._ring = self._new_ring(recent[0].seq - 1 if recent else position.head)
         if recent:
@@ -114,10 +120,21 @@ class Hub:
             return
         self._ring.extend(events)
         self.published += len(events)
+        self._publishes.append((self.head, asyncio.get_running_loop().time()))
         for seq, wake in self._ahead:
             if seq <= self.head:
                 wake()
         self._schedule()
+
+    @property
+    def behind(self) -> int:
+        """How many subscriptions are not live: they catch up, are paused, or do not read."""
+        return len(self.subscriptions) - sum(len(group) for group in self._live.values())
+
+    @property
+    def ring(self) -> Ring:
+        """The newest events, in memory."""
+        return self._ring
 
     def announce(self, message: ServiceMessage) -> None:
         """Tell every subscription, live or behind."""
@@ -187,7 +204,10 @@ class Hub:
         current.finish()
         self._round = None
         self.flushed = current.end
-        self._next_round = loop.time() + self._tick
+        now = loop.time()
+        while self._publishes and self._publishes[0][0] <= self.flushed:
+            self.measures.commit_to_write.observe(now - self._publishes.popleft()[1])
+        self._next_round = now + self._tick
         if self.flushed < self.head:
             self._schedule()
 
@@ -203,12 +223,11 @@ class Hub:
             return _Round((), self.head, [(each, nothing) for group in self._live.values() for each in group])
         events = first_bytes(events, BATCH_BYTES)
         end = events[-1].seq
-        todo = [
-            (listener, batch)
-            for wanted, chosen in self._chosen(events).items()
-            for batch in (Batch(chosen, start, end),)
-            for listener in self._live[wanted]
-        ]
+        todo: list[tuple[Listener, Batch]] = []
+        for wanted, chosen in self._chosen(events).items():
+            batch, listeners = Batch(chosen, start, end), self._live[wanted]
+            todo += [(listener, batch) for listener in listeners]
+            self.measures.delivered["live"] += len(chosen) * len(listeners)
         return _Round(events, end, todo)
 
     def _chosen(self, events: Sequence[Event]) -> dict[Wanted, Sequence[Event]]:

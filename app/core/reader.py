@@ -76,11 +76,15 @@ class LogReader:
                 await self._await_head()
             return None
         while self.seq < hub.head:
-            batch = self._history.recent(self.seq, self.wanted)
-            if batch is None and (memory_only or (batch := await self._stored()) is None):
-                return None
+            batch, source = self._history.recent(self.seq, self.wanted), "ring"
+            if batch is None:
+                source = "database"
+                if memory_only or (batch := await self._stored()) is None:
+                    return None
             self.skip(batch.end)
+            hub.measures.pages[source] += 1
             if batch.events:
+                hub.measures.delivered[source] += len(batch.events)
                 return batch
         return None
 

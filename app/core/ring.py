@@ -22,6 +22,15 @@ class Ring:
         self._seqs: list[int] = []
         self._bytes = 0
 
+    def __len__(self) -> int:
+        """How many events it holds."""
+        return len(self._events)
+
+    @property
+    def size(self) -> int:
+        """Bytes of their JSON."""
+        return self._bytes
+
     def extend(self, events: Sequence[Event]) -> None:
         """Append events that follow the head."""
         self._events.extend(events)

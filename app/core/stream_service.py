@@ -22,6 +22,7 @@ from app.core.errors import (
 )
 from app.core.event import Draft, Event, EventName
 from app.core.ingest_batch import IngestBatch, glances_of
+from app.core.measures import Measures
 from app.core.ports import ChainKey, IdempotencyKey, Store, UnitOfWork
 from app.core.precondition import Precondition
 from app.core.raw_entry import waiting_entry
@@ -55,6 +56,7 @@ class StreamService:
         reader: ChainReader,
         alarm: Callable[[str, str | None], None],
         clock: Clock = utc_now,
+        measures: Measures | None = None,
     ) -> None:
         """`timeout`: seconds after which a caller is told that the outcome is unknown; the write itself goes on.
 
@@ -62,7 +64,7 @@ class StreamService:
         """
         self._reader = reader
         self._alarm = alarm
-        self._writer = Writer(store, relay, timeout=timeout)
+        self._writer = Writer(store, relay, timeout=timeout, measures=measures or Measures())
         self._clock = clock
 
     async def create(self, stream: Stream, chain_key: ChainKey | None, idempotency: IdempotencyKey | None) -> Created:

@@ -212,6 +212,7 @@ class Subscription:
 
     def _reset(self, reason: str) -> ServiceMessage:
         cursor = self._hub.cursor
+        self._hub.measures.resets[reason] += 1
         self._move(cursor, self.wanted, paused=self._paused)
         self._reader.expired = None
         self._told = cursor.seq

@@ -9,6 +9,7 @@ import structlog
 from app.core.access.acting import ACTING
 from app.core.errors import FluxoraError, Unavailable, WriteCollision
 from app.core.event import Draft, Event
+from app.core.measures import Measures
 from app.core.ports import Store, UnitOfWork
 from app.core.relay import Relay
 
@@ -21,11 +22,12 @@ Work = Callable[[UnitOfWork], Awaitable[tuple[Result, Sequence[Draft]]]]
 class Writer:
     """Runs units of work, and publishes what they append once it is committed."""
 
-    def __init__(self, store: Store, relay: Relay, *, timeout: float) -> None:
+    def __init__(self, store: Store, relay: Relay, *, timeout: float, measures: Measures) -> None:
         """`timeout`: seconds after which a caller is told that the outcome is unknown; the write itself goes on."""
         self._store = store
         self._relay = relay
         self._timeout = timeout
+        self._measures = measures
         self._running: set[asyncio.Task[Any]] = set()
         self._draining = False
 
@@ -68,6 +70,10 @@ class Writer:
         return await self._commit(work)
 
     async def _commit(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
+        with self._measures.writes.time():
+            return await self._transact(work)
+
+    async def _transact(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
         async with self._store.begin() as unit:
             result, drafts = await work(unit)
             if not drafts:

@@ -15,6 +15,7 @@ from app.web.fields import Fields
 from app.web.services import Services
 
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z_.-]{1,128}")
+_FEEDS: Final = ("/sse/streams", "/ws/streams")
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SHOWN_OF_KEY: Final = len("sha256:") + 12
 """Of a key's hash: enough to tell keys apart, and nothing that could be tried."""
@@ -28,6 +29,7 @@ class RequestLog:
     def __init__(self, running: Services) -> None:
         """Log for this service."""
         self._addresses = running.guard.addresses
+        self._times = running.traffic.requests
         self._all = running.settings.access_log
 
     def register(self, app: Quart) -> None:
@@ -39,6 +41,12 @@ class RequestLog:
         """Log a request that is answered."""
         if request_id := g.get("request_id"):
             response.headers["X-Request-ID"] = request_id
+        rule = request.url_rule
+        if rule is None or rule.rule not in _FEEDS:
+            # A path that no route has would be a label of its own for each guess.
+            labels = request.method if rule else "", rule.rule if rule else "none", str(response.status_code)
+            seconds = time.monotonic() - g.get("begun", time.monotonic())
+            self._times.labels(*labels).observe(seconds)
         failed = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
         if not (self._all or failed or request.method not in _READING):
             return

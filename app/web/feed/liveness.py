@@ -16,6 +16,9 @@ _LOOKS: Final = 3
 _SLICE: Final = 200
 """Connections that are looked at before other work of the loop gets its turn."""
 
+VERDICTS: Final = ("slow", "vanished", "shutdown", "internal error")
+"""What `Watched.verdict` says, where it is the service that gave up; else it is a text for the log."""
+
 _logger = structlog.get_logger(__name__)
 
 

@@ -16,8 +16,9 @@ from app.core.messages import Close
 from app.web.access.credentials import Credential, Way
 from app.web.access.policy import admitted
 from app.web.admission import Admission
-from app.web.feed.close_codes import DISMISSED, EXPIRED
+from app.web.feed.close_codes import DISMISSED, EXPIRED, ended_by
 from app.web.feed.connection import ClientConnection
+from app.web.feed.liveness import VERDICTS
 from app.web.feed.query import FeedQuery
 from app.web.services import Services
 
@@ -42,6 +43,7 @@ class Registration:
     __slots__ = (
         "_admission",
         "_begun",
+        "_code",
         "_renewing",
         "_request_id",
         "_running",
@@ -71,6 +73,8 @@ class Registration:
         self._timer: asyncio.TimerHandle | None = None
         self._timers: tuple[asyncio.TimerHandle, ...] = ()
         self._renewing: asyncio.Task[None] | None = None
+        self._code = 0
+        running.traffic.opened[admission.transport] += 1
         running.connections.add(self)
         self._watch_expiry()
         self._log("connected", admission, resumed=query.cursor is not None, **query.wanted.to_json())
@@ -89,12 +93,18 @@ class Registration:
         self._running.feed.forget(self.subscription)
         self._running.liveness.forget(self.watched)
         admission.release()
+        why, code = ended_by(self._code)
+        if self.watched.verdict in VERDICTS:
+            why = self.watched.verdict
+        self._running.traffic.closed[admission.transport, why, code] += 1
+        self._running.traffic.bytes[admission.transport] += self.watched.connection.written
         seconds = round(time.monotonic() - self._begun, 3)
         self._log("disconnected", admission, reason=self.watched.verdict or self.reason, seconds=seconds)
 
     def end_soon(self, close: Close) -> None:
         """End the connection after `close_timeout`, if it is still open; the first call counts."""
         self.reason = close.reason
+        self._code = self._code or close.code
         if self._timer is None:
             seconds = self._running.settings.close_timeout
             self._timer = asyncio.get_running_loop().call_later(seconds, self.watched.end, self.reason)

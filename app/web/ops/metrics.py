@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
@@ -33,6 +34,8 @@ class _Snapshot(Collector):
         for way in ("commit", "tail", "log"):
             ways.add_metric([way], running.relay.published[way])
         yield ways
+        yield from _feed(running)
+        yield from _traffic(running)
         yield CounterMetricFamily("fluxora_log_lines_dropped", "Log lines that nobody could be told", dropped())
         yield CounterMetricFamily("fluxora_connections_refused", "Connections over a cap", running.guard.refused)
         yield CounterMetricFamily(
@@ -53,9 +56,44 @@ class _Snapshot(Collector):
             yield GaugeMetricFamily("fluxora_database_latency_seconds", "Last look at the log", seconds)
         if running.chain.polled:
             yield from _chain(running.chain)
+        yield from ProcessCollector(registry=None).collect()
         process = GaugeMetricFamily("fluxora_process", "The process that answers", labels=["process"])
         process.add_metric([str(os.getpid())], 1)
         yield process
+
+
+def _feed(running: Services) -> Iterator[Metric]:
+    hub, measures = running.hub, running.hub.measures
+    yield _counted("fluxora_events_delivered", "Events handed to clients' connections", "source", measures.delivered)
+    yield _counted("fluxora_catch_up_pages", "Pages that clients read to catch up", "source", measures.pages)
+    yield _counted("fluxora_resets", "Clients told feed.reset", "reason", measures.resets)
+    yield GaugeMetricFamily("fluxora_subscriptions_behind", "Feeds that are not live now", hub.behind)
+    yield GaugeMetricFamily("fluxora_ring_events", "Newest events held in memory", len(hub.ring))
+    yield GaugeMetricFamily("fluxora_ring_bytes", "Bytes of their JSON", hub.ring.size)
+    yield from measures.commit_to_write.collect()
+    yield from measures.writes.collect()
+
+
+def _traffic(running: Services) -> Iterator[Metric]:
+    traffic, sent = running.traffic, Counter(running.traffic.bytes)
+    for connected in running.connections:
+        sent[connected.transport] += connected.watched.connection.written
+    yield _counted("fluxora_connections_opened", "Feed connections opened", "transport", traffic.opened)
+    closed = CounterMetricFamily(
+        "fluxora_connections_closed", "Feed connections closed", labels=["transport", "reason", "code"]
+    )
+    for labels, count in traffic.closed.items():
+        closed.add_metric(labels, count)
+    yield closed
+    yield _counted("fluxora_feed_bytes", "Bytes sent on feed connections", "transport", sent)
+    yield from traffic.requests.collect()
+
+
+def _counted(name: str, documentation: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
 
 
 def _chain(chain: Chain) -> Iterator[Metric]:
