@@ -123,7 +123,7 @@ export class StreamTable {
     put(".streamed", amount(streamed, decimals, true), row);
     put(".deposit", `of ${amount(deposit, decimals)}`, row);
     put(".rate", isOpen(stream) && streamed < deposit ? amount(rateOf(stream), decimals) : "–", row);
-    put(".until", stream.endTime ? `until ${date(stream.endTime)}` : "no end", row);
+    put(".until", stream.endTime ? `to ${date(stream.endTime)}` : "no end", row);
     put(".status", stream.status, row).dataset.status = stream.status;
     put(".cause", this.causes.get(stream.id) ?? "", row);
     put(".when", ago(stream.updatedAt, this.now()), row);
