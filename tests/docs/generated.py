@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.settings import Settings
+from tests.support import metrics
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 PEER = "Node ws"
+LABELS = {
+    "fluxora_http_request_seconds": ("method", "route", "status"),
+    "fluxora_connections_closed": ("transport", "reason", "code"),
+    "fluxora_task_failures": ("task",),
+    "fluxora_chain_calls": ("node", "method", "outcome"),
+    "fluxora_chain_items": ("outcome",),
+}
+"""Of those that have no value before something happened."""
 
 
 class Part(NamedTuple):
@@ -86,6 +95,16 @@ def _first_line(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n", 1)[0].rstrip(".").replace("|", "\\|")
 
 
+def metrics_table() -> str:
+    rows = ["| metric | kind | labels | what |", "|---|---|---|---|"]
+    for family in metrics.families():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = LABELS.get(family.name) or sorted({label for each in family.samples for label in each.labels} - {"le"})
+        shown = ", ".join(f"`{label}`" for label in labels)
+        rows.append(f"| `{name}` | {family.type} | {shown} | {family.documentation.rstrip('.')} |")
+    return "\n".join(rows)
+
+
 def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
@@ -93,6 +112,7 @@ def _shown(value: float) -> str:
 PARTS = (
     Part(ROOT / "docs" / "reference" / "settings.md", "settings", settings_table),
     Part(ROOT / "README.md", "figures", figures_table),
+    Part(ROOT / "docs" / "reference" / "metrics.md", "metrics", metrics_table),
     Part(ROOT / "docs" / "explanation" / "architecture.md", "files", files_tables),
 )
 
