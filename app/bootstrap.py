@@ -182,6 +182,7 @@ class Application:
                 "relay": services.relay.run,
                 "liveness": services.liveness.run,
                 "retention": retention.run,
+                "refusals": services.refusals.run,
             }
             if services.workers is not None:
                 runners["metrics"] = partial(publish_metrics, services, services.workers)

@@ -7,8 +7,8 @@ from typing import Final
 
 _TRANSPORTS: Final = ("websocket", "sse")
 _WIDTH: Final = 1 + len(_TRANSPORTS)
-_METRICS_BYTES: Final = 64 * 1024
-"""Room for one worker's metrics; it has about 5 KiB of them."""
+_METRICS_BYTES: Final = 256 * 1024
+"""Room for one worker's metrics: 12 KiB, and 1.5 KiB more for each route and status that was answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class RequestLog:
     def __init__(self, running: Services) -> None:
         """Log for this service."""
         self._addresses = running.guard.addresses
+        self._refusals = running.refusals
         self._times = running.traffic.requests
         self._all = running.settings.access_log
 
@@ -47,8 +48,9 @@ class RequestLog:
             labels = request.method if rule else "", rule.rule if rule else "none", str(response.status_code)
             seconds = time.monotonic() - g.get("begun", time.monotonic())
             self._times.labels(*labels).observe(seconds)
+        hidden = self._refusals.hides(response.status_code)
         failed = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if not (self._all or failed or request.method not in _READING):
+        if not (self._all or failed or (request.method not in _READING and not hidden)):
             return
         _logger.info(
             "request",

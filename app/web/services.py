@@ -22,6 +22,7 @@ from app.web.feed.connections import Connected as Connected  # noqa: PLC0414 - s
 from app.web.feed.connections import Connections
 from app.web.feed.liveness import Liveness
 from app.web.origins import Origins
+from app.web.refusals import Refusals
 from app.web.traffic import Traffic
 
 EXTENSION: Final = "fluxora"
@@ -135,6 +136,7 @@ class Services:
     background: Background
     workers: Workers | None = None
     chain: Chain = field(default_factory=Chain)
+    refusals: Refusals = field(default_factory=Refusals)
     traffic: Traffic = field(default_factory=Traffic)
 
     @property

@@ -43,6 +43,20 @@ async def test_reads_are_logged_where_the_setting_says_so(make_server):
         assert server.stop() == 0
 
 
+async def test_a_flood_of_refusals_is_a_line_and_a_count(make_server):
+    """A client with a key that counts no more, again and again: its lines would bury all others."""
+    server = make_server()
+    async with httpx.AsyncClient(base_url=server.base, headers={"X-API-Key": "revoked"}) as http:
+        for _ in range(50):
+            assert (await http.post("/api/streams", json=new_stream())).status_code in {401, 429}
+        assert (await http.post("/api/streams", json={}, headers={"X-API-Key": KEY})).status_code == 400
+    assert server.stop() == 0
+    statuses = [line["status"] for line in server.logged("request")]
+    assert statuses == [401, 429, 400]
+    (summary,) = server.logged("requests_refused")
+    assert sum(summary["counts"].values()) == 50
+
+
 async def test_a_read_that_fails_is_logged(make_server):
     server = make_server(poll_interval=0.2)
     Path(str(server.settings["database_url"]).removeprefix("sqlite:///")).unlink()
