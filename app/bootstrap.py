@@ -127,6 +127,7 @@ class Application:
                 timeout=settings.database_timeout * 1.5,
                 reader=ConfiguredReader({each.state.contract_id: each.state for each in settings.contracts}),
                 alarm=outages.tell,
+                transactions=self.dialect.concurrent_writers,
                 measures=measures,
             ),
             guard=_guard(settings, report),

@@ -1,6 +1,6 @@
 """What the service does with streams: creates, changes, takes in what happened on the chain."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,6 +56,7 @@ class StreamService:
         reader: ChainReader,
         alarm: Callable[[str, str | None], None],
         clock: Clock = utc_now,
+        transactions: int = 1,
         measures: Measures | None = None,
     ) -> None:
         """`timeout`: seconds after which a caller is told that the outcome is unknown; the write itself goes on.
@@ -64,7 +65,7 @@ class StreamService:
         """
         self._reader = reader
         self._alarm = alarm
-        self._writer = Writer(store, relay, timeout=timeout, measures=measures or Measures())
+        self._writer = Writer(store, relay, timeout=timeout, transactions=transactions, measures=measures or Measures())
         self._clock = clock
 
     async def create(self, stream: Stream, chain_key: ChainKey | None, idempotency: IdempotencyKey | None) -> Created:
@@ -94,7 +95,7 @@ class StreamService:
             draft = Draft(EventName.CREATED, stream, (), stream.created_at)
             return Created(body, stream.id, replayed=False), [draft]
 
-        result, _ = await self._writer.write(work)
+        result, _ = await self._writer.write(work, stream.id)
         return result
 
     async def update(
@@ -150,7 +151,7 @@ class StreamService:
             await unit.update([outcome.stream])
             return outcome.stream, [draft_of(outcome, now)]
 
-        result, _ = await self._writer.write(work)
+        result, _ = await self._writer.write(work, stream_id)
         return result
 
     async def ingest(
@@ -171,7 +172,7 @@ class StreamService:
             await batch.take(unit)
             return batch, batch.changes.drafts
 
-        return self._finish(*await self._writer.write(work))
+        return self._finish(*await self._writer.write(work, _only_target(events) if also is None else None))
 
     async def ingest_raw(self, items: Sequence[RawItem], also: Also | None = None) -> list[Ingested]:
         """Take items of `getEvents` as they are; see `ingest`."""
@@ -229,6 +230,11 @@ class StreamService:
     def now(self) -> datetime:
         """Return the present time, aware, in UTC."""
         return self._clock()
+
+
+def _only_target(events: Sequence[ChainEvent | RawItem]) -> str | None:
+    """Return the stream of a single seed event; what the chain's own items touch is known later."""
+    return None if len(events) != 1 or isinstance(events[0], Mapping) else events[0].target
 
 
 def _refuse_chain(stream: Stream) -> None:

@@ -1,93 +1,193 @@
-"""One unit of work, then publish: finished whatever its caller does."""
+"""The write path: units of work share transactions, what they append is published, and each caller hears of its own."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import structlog
 
 from app.core.access.acting import ACTING
+from app.core.access.ports import Actor
 from app.core.errors import FluxoraError, Unavailable, WriteCollision
 from app.core.event import Draft, Event
 from app.core.measures import Measures
-from app.core.ports import Store, UnitOfWork
+from app.core.ports import Appended, Store, UnitOfWork
 from app.core.relay import Relay
 
 _ATTEMPTS: Final = 5
+
+_GROUP: Final = 64
+"""Units of work that share a transaction at most: about 20 ms of it."""
+
 _logger = structlog.stdlib.get_logger(__name__)
 Result = TypeVar("Result")
 Work = Callable[[UnitOfWork], Awaitable[tuple[Result, Sequence[Draft]]]]
 
 
-class Writer:
-    """Runs units of work, and publishes what they append once it is committed."""
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A unit of work that waits, and its caller. `target` is the one stream that it touches; None: more than that."""
 
-    def __init__(self, store: Store, relay: Relay, *, timeout: float, measures: Measures) -> None:
-        """`timeout`: seconds after which a caller is told that the outcome is unknown; the write itself goes on."""
+    work: Work[Any]
+    target: str | None
+    actor: Actor | None
+    done: asyncio.Future[tuple[Any, Sequence[Event]]]
+    result: Any = None
+    drafts: Sequence[Draft] = field(default=())
+
+
+class _Apart(Exception):
+    """The units of a group must be done one by one."""
+
+
+class Writer:
+    """Runs units of work, and publishes what they append once it is committed.
+
+    Those that wait while a transaction is under way share the next one, if each touches a single stream. They are
+    finished whatever their callers do. A unit that fails leaves its group, which is then done one by one.
+    """
+
+    def __init__(self, store: Store, relay: Relay, *, timeout: float, transactions: int, measures: Measures) -> None:
+        """`timeout`: seconds after which a caller is told that the outcome is unknown; the write itself goes on.
+
+        `transactions`: how many are open at once.
+        """
         self._store = store
         self._relay = relay
         self._timeout = timeout
+        self._most = transactions
         self._measures = measures
-        self._running: set[asyncio.Task[Any]] = set()
+        self._waiting: deque[_Entry] = deque()
+        self._runners: set[asyncio.Task[None]] = set()
+        self._in_hand: set[_Entry] = set()
         self._draining = False
 
     @property
     def running(self) -> int:
         """How many writes are in hand."""
-        return len(self._running)
+        return len(self._in_hand)
 
     async def drain(self) -> None:
         """Refuse further writes, and wait for those in hand."""
         self._draining = True
-        while self._running:
-            await asyncio.wait(self._running)
+        while self._runners:
+            await asyncio.wait(self._runners)
 
-    async def write(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
-        """Run a unit of work in a task of its own: the framework cancels a handler when its client disconnects."""
+    async def write(self, work: Work[Result], target: str | None = None) -> tuple[Result, Sequence[Event]]:
+        """Run a unit of work apart from its caller: the framework cancels a handler when its client disconnects.
+
+        `target`: the id of the only stream that it touches. It may then share a transaction, and is called again when
+        that has to be repeated.
+        """
         if self._draining:
             message = "the service is shutting down"
             raise Unavailable(message)
-        task = asyncio.create_task(self._attempt(work))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        done: set[asyncio.Task[tuple[Result, Sequence[Event]]]] = set()
+        entry = _Entry(work, target, ACTING.get(), asyncio.get_running_loop().create_future())
+        self._enqueue(entry)
+        done: set[asyncio.Future[tuple[Any, Sequence[Event]]]] = set()
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._timeout)
+            done, _ = await asyncio.wait({entry.done}, timeout=self._timeout)
         finally:
             if not done:  # nobody waits for what becomes of it any more
-                task.add_done_callback(_log_failure)
+                entry.done.add_done_callback(_log_failure)
         if not done:
             message = "the write takes too long; it may still be done, so ask again before you repeat it"
             raise Unavailable(message)
-        return task.result()
+        return entry.done.result()
 
-    async def _attempt(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
+    def _enqueue(self, entry: _Entry) -> None:
+        self._waiting.append(entry)
+        self._in_hand.add(entry)
+        if len(self._runners) < self._most:
+            # Of no caller: neither its request's name in the log, nor who it is.
+            runner = asyncio.get_running_loop().create_task(self._run(), context=Context())
+            self._runners.add(runner)
+            runner.add_done_callback(self._runners.discard)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            group = self._next_group()
+            try:
+                await self._attempt(group)
+            except Exception as error:  # noqa: BLE001 - each caller is told, or else the log
+                for entry in group:
+                    if not entry.done.done():
+                        entry.done.set_exception(error)
+            self._in_hand.difference_update(group)
+
+    def _next_group(self) -> list[_Entry]:
+        """Take what is first, and what may go with it, in the order in which every writer locks streams."""
+        group = [self._waiting.popleft()]
+        if group[0].target is None:
+            return group
+        while self._waiting and self._waiting[0].target is not None and len(group) < _GROUP:
+            group.append(self._waiting.popleft())
+        return sorted(group, key=attrgetter("target"))
+
+    async def _attempt(self, group: Sequence[_Entry]) -> None:
+        if len(group) > 1:
+            try:
+                await self._commit(group)
+            except (_Apart, WriteCollision):
+                for entry in group:
+                    try:
+                        await self._attempt([entry])
+                    except Exception as error:  # noqa: BLE001 - its caller is told
+                        entry.done.set_exception(error)
+            return
         for _ in range(_ATTEMPTS - 1):
             try:
-                return await self._commit(work)
+                await self._commit(group)
             except WriteCollision:
                 await asyncio.sleep(0)
-        return await self._commit(work)
+            else:
+                return
+        await self._commit(group)
 
-    async def _commit(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
+    async def _commit(self, group: Sequence[_Entry]) -> None:
         with self._measures.writes.time():
-            return await self._transact(work)
+            appended = await self._transact(group)
+        events = appended.events if appended else ()
+        for entry in group:
+            own, events = events[: len(entry.drafts)], events[len(entry.drafts) :]
+            entry.done.set_result((entry.result, own))
 
-    async def _transact(self, work: Work[Result]) -> tuple[Result, Sequence[Event]]:
+    async def _transact(self, group: Sequence[_Entry]) -> Appended | None:
         async with self._store.begin() as unit:
-            result, drafts = await work(unit)
+            await self._work(group, unit)
+            drafts = [draft for entry in group for draft in entry.drafts]
             if not drafts:
                 await unit.commit()
-                return result, ()
+                return None
             async with self._relay.append_lock():
                 appended = await unit.append(drafts)
-                if (actor := ACTING.get()) is not None:
-                    await unit.record(actor, appended)
+                await _record(group, unit, appended)
                 await unit.commit()
                 self._relay.publish_committed(appended)
-            return result, appended.events
+            return appended
+
+    async def _work(self, group: Sequence[_Entry], unit: UnitOfWork) -> None:
+        for entry in group:
+            try:
+                entry.result, entry.drafts = await entry.work(unit)
+            except Exception as error:
+                if len(group) == 1:
+                    raise
+                raise _Apart from error
 
 
-def _log_failure(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()) and not isinstance(error, FluxoraError):
+async def _record(group: Sequence[_Entry], unit: UnitOfWork, appended: Appended) -> None:
+    events = appended.events
+    for entry in group:
+        own, events = events[: len(entry.drafts)], events[len(entry.drafts) :]
+        if entry.actor is not None and own:
+            await unit.record(entry.actor, Appended(appended.after, own))
+
+
+def _log_failure(done: asyncio.Future[Any]) -> None:
+    if not done.cancelled() and (error := done.exception()) and not isinstance(error, FluxoraError):
         _logger.error("write_failed", exc_info=error)

@@ -25,6 +25,7 @@ def column(page: Page, title: str) -> Locator:
 async def open_live(page: Page, site: Server) -> None:
     """The view with both transports side by side."""
     await page.goto(f"{site.base}/#/connection")
+    await expect(page.locator("#line")).to_have_text("live")
     for title in TITLES:
         await expect(column(page, title).locator(".state")).to_have_text("Live")
 

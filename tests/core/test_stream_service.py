@@ -98,7 +98,7 @@ async def test_what_is_refused_leaves_no_trace():
         await here.streams.update(NEW.id, PAUSE, Precondition(frozenset({7})))
     assert await here.streams.update(NEW.id, StreamChange(status=Status.ACTIVE), None) == NEW
     assert len(published(here)) == 1
-    assert not here.streams._writer._running
+    assert not here.streams.writes_in_hand
 
 
 @virtual
@@ -134,7 +134,7 @@ async def test_a_client_that_leaves_does_not_tear_its_write(after):
     await settle()
     started = after > 0
     assert len(here.log.rows) == len(published(here)) == started
-    assert not here.streams._writer._running
+    assert not here.streams.writes_in_hand
 
 
 @virtual

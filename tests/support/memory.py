@@ -157,6 +157,7 @@ class MemoryStore:
         self.faults: deque[str] = deque()
         self.late: list[MemoryUnit] = []
         self.units = 0
+        self.recorded: list[tuple[str, str]] = []
         self.open = asyncio.Event()
         self.open.set()
         self._row_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -255,7 +256,7 @@ class MemoryUnit:
         self._replays[key.key] = Replay(key.fingerprint, body)
 
     async def record(self, actor: Actor, appended: Appended) -> None:
-        pass
+        self._store.recorded += [(actor.principal, event.stream_id) for event in appended.events]
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         log = self._store.log
@@ -340,5 +341,5 @@ class Process:
         """End it as a signal would that nobody catches."""
         if self._running:
             self._running.cancel()
-        for task in self.streams._writer._running:
+        for task in self.streams._writer._runners:
             task.cancel()

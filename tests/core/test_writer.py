@@ -1,0 +1,81 @@
+"""Units of work that share a transaction: each caller hears of its own, and one's failure is nobody else's."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from app.core.access.acting import ACTING
+from app.core.access.ports import Actor
+from app.core.errors import Conflict, Unavailable
+from tests.core.test_stream_service import NEW, process, published
+from tests.support.virtual import virtual
+
+
+def new(number: int):
+    return replace(NEW, id=f"stream-{number:03}")
+
+
+@virtual
+async def test_those_that_wait_share_a_transaction():
+    here = await process()
+    answers = await asyncio.gather(*(here.streams.create(new(n), None, None) for n in range(40)))
+    assert [answer.stream_id for answer in answers] == [new(n).id for n in range(40)]
+    assert here.store.units == 1
+    assert sorted(event["streamId"] for event in published(here)) == [new(n).id for n in range(40)]
+    assert not here.streams.writes_in_hand
+
+
+@virtual
+async def test_one_that_is_refused_is_refused_alone():
+    here = await process()
+    await here.streams.create(new(7), None, None)
+    answers = await asyncio.gather(
+        *(here.streams.create(new(n), None, None) for n in range(20)), return_exceptions=True
+    )
+    refused = [number for number, answer in enumerate(answers) if isinstance(answer, Exception)]
+    assert refused == [7]
+    assert isinstance(answers[7], Conflict)
+    assert len(published(here)) == len(here.log.rows) == 20
+
+
+@virtual
+async def test_a_collision_of_the_group_is_tried_one_by_one():
+    here = await process()
+    here.store.faults.append("collision")
+    await asyncio.gather(*(here.streams.create(new(n), None, None) for n in range(5)))
+    assert len(published(here)) == len(here.log.rows) == 5
+
+
+@pytest.mark.parametrize("fault", ["lost", "unknown"])
+@virtual
+async def test_when_the_commit_fails_every_caller_of_the_group_is_told(fault):
+    here = await process()
+    here.store.faults.append(fault)
+    answers = await asyncio.gather(*(here.streams.create(new(n), None, None) for n in range(5)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Unavailable] * 5
+    # Nothing is done twice: what may be committed is not tried again.
+    assert len(here.log.rows) == (5 if fault == "unknown" else 0)
+
+
+@virtual
+async def test_the_same_stream_twice_in_a_group_is_seen_by_the_second():
+    here = await process()
+    answers = await asyncio.gather(
+        *(here.streams.create(new(n), None, None) for n in (1, 2, 2, 3)), return_exceptions=True
+    )
+    assert [isinstance(answer, Conflict) for answer in answers] == [False, False, True, False]
+    assert len(published(here)) == 3
+
+
+@virtual
+async def test_each_is_recorded_with_who_asked():
+    here = await process()
+
+    async def create(number: int) -> None:
+        ACTING.set(Actor(principal=f"key:{number}", action="create"))
+        await here.streams.create(new(number), None, None)
+
+    await asyncio.gather(*(asyncio.create_task(create(n)) for n in range(6)))
+    assert here.store.units == 1
+    assert sorted(here.store.recorded) == [(f"key:{n}", new(n).id) for n in range(6)]
