@@ -8,7 +8,7 @@ NODE := tests/node
 # Whoever has it set would install into the home directory instead.
 export PIP_USER := 0
 
-.PHONY: help setup run demo test check bench format docs lock clean
+.PHONY: help setup run demo test check bench torture format docs lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,10 @@ check: $(VENV)/.dev ## lint, types, import contracts, spelling
 bench: $(VENV)/.dev ## measure against other servers, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run $(BENCH)
 	$(BIN)/python -m benchmarks.processes
+
+torture: $(VENV)/.dev ## a long run under all that clients and proxies do wrong (TORTURE="--minutes 60")
+	$(BIN)/python -m benchmarks.torture $(TORTURE)
+	$(BIN)/python -m pytest tests/docs/test_proxies.py tests/lifecycle/test_many_processes.py
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format .
