@@ -19,6 +19,9 @@ from app.client.transports import over_sse, over_websocket
 
 _FIRST_BYTE_SECONDS: Final = 5.0
 _EVENT_SECONDS: Final = 15.0
+_CHECK_SECONDS: Final = 30.0
+_SSE: Final = "SSE opens at once"
+_WEBSOCKET: Final = "WebSocket opens"
 _UNKNOWN_CURSOR: Final = "0000000000-1"
 _EVENTS: Final = 20
 _ACCOUNTS: Final = (
@@ -52,33 +55,45 @@ class Check:
     made: list[str] = field(default_factory=list)
 
     async def run(self) -> AsyncIterator[Finding]:
-        """Yield what is found, check by check."""
-        for name, check in self._checks():
-            try:
-                detail = await check()
-            except Skipped as why:
-                yield Finding(name, ok=None, detail=str(why))
-            except Failed as failed:
-                yield Finding(name, ok=False, detail=str(failed))
-            except (OSError, TimeoutError, httpx.HTTPError, websockets.WebSocketException) as error:
-                yield Finding(name, ok=False, detail=str(error) or type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - whatever a stranger's server makes of us is a finding
-                yield Finding(name, ok=False, detail=f"{type(error).__name__}: {error}")
-            else:
-                yield Finding(name, ok=True, detail=detail)
+        """Yield what is found, check by check. What needs a transport that does not open is not tried."""
+        failed: set[str] = set()
+        for name, check, needs in self._checks():
+            if lacking := failed.intersection(needs):
+                yield Finding(name, ok=None, detail=f"needs what failed: {', '.join(sorted(lacking))}")
+                continue
+            finding = await self._found(name, check)
+            if finding.ok is False:
+                failed.add(name)
+            yield finding
 
-    def _checks(self) -> list[tuple[str, Callable[[], Awaitable[str]]]]:
+    async def _found(self, name: str, check: Callable[[], Awaitable[str]]) -> Finding:
+        try:
+            # What is held back by a hop would be waited for without an end.
+            async with asyncio.timeout(self.wait + _CHECK_SECONDS):
+                return Finding(name, ok=True, detail=await check())
+        except Skipped as why:
+            return Finding(name, ok=None, detail=str(why))
+        except Failed as failed:
+            return Finding(name, ok=False, detail=str(failed))
+        except TimeoutError:
+            return Finding(name, ok=False, detail="nothing came: it was waited for in vain")
+        except (OSError, httpx.HTTPError, websockets.WebSocketException) as error:
+            return Finding(name, ok=False, detail=str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's server makes of us is a finding
+            return Finding(name, ok=False, detail=f"{type(error).__name__}: {error}")
+
+    def _checks(self) -> list[tuple[str, Callable[[], Awaitable[str]], tuple[str, ...]]]:
         return [
-            ("health", self._health),
-            ("SSE opens at once", self._sse_opens),
-            ("WebSocket opens", self._websocket_opens),
-            ("an unknown cursor is a reset", self._resets),
-            ("control messages", self._control),
-            ("limits and close codes", self._limits),
-            ("keepalive", self._keepalive),
-            ("same events on both, in order, once", self._same_events),
-            ("resume, on each and across", self._resume),
-            ("a slow reader misses nothing", self._slow_reader),
+            ("health", self._health, ()),
+            (_SSE, self._sse_opens, ()),
+            (_WEBSOCKET, self._websocket_opens, ()),
+            ("an unknown cursor is a reset", self._resets, (_SSE, _WEBSOCKET)),
+            ("control messages", self._control, (_WEBSOCKET,)),
+            ("limits and close codes", self._limits, (_WEBSOCKET,)),
+            ("keepalive", self._keepalive, (_SSE,)),
+            ("same events on both, in order, once", self._same_events, (_SSE, _WEBSOCKET)),
+            ("resume, on each and across", self._resume, (_SSE, _WEBSOCKET)),
+            ("a slow reader misses nothing", self._slow_reader, (_SSE,)),
         ]
 
     async def _health(self) -> str:
@@ -91,22 +106,24 @@ class Check:
         return f"version {told.get('version')}, {told.get('status')}"
 
     async def _sse_opens(self) -> str:
-        began = time.monotonic()
-        async with self._client() as client, client.stream("GET", "/sse/streams") as answer:
-            want(answer.status_code == httpx.codes.OK, f"HTTP {answer.status_code}")
-            kind = answer.headers.get("Content-Type", "")
-            want(kind.startswith("text/event-stream"), f"Content-Type is {kind or 'missing'}")
-            chunks, first = answer.aiter_text(), ""
-            try:
-                async with asyncio.timeout(_FIRST_BYTE_SECONDS):
-                    while "\n\n" not in first:
-                        first += await anext(chunks)
-            except TimeoutError:
-                message = f"no block in {_FIRST_BYTE_SECONDS:g} s: {_hop(answer)} buffers. X-Accel-Buffering is ignored"
-                raise Failed(message) from None
-            want("feed.opened" in first, "the first block is no feed.opened")
-            want("no-transform" in answer.headers.get("Cache-Control", ""), f"{_hop(answer)} changes Cache-Control")
-            want("Content-Encoding" not in answer.headers, f"{_hop(answer)} compresses the feed, so it is held back")
+        began, hop = time.monotonic(), "a hop in front"
+        try:
+            async with (
+                asyncio.timeout(_FIRST_BYTE_SECONDS),
+                self._client() as client,
+                client.stream("GET", "/sse/streams") as answer,
+            ):
+                hop = _hop(answer)
+                want(answer.status_code == httpx.codes.OK, f"HTTP {answer.status_code}")
+                kind = answer.headers.get("Content-Type", "")
+                want(kind.startswith("text/event-stream"), f"Content-Type is {kind or 'missing'}")
+                first = await _first_block(answer)
+        except TimeoutError:
+            message = f"no block in {_FIRST_BYTE_SECONDS:g} s: {hop} buffers, and ignores X-Accel-Buffering"
+            raise Failed(message) from None
+        want("feed.opened" in first, "the first block is no feed.opened")
+        want("no-transform" in answer.headers.get("Cache-Control", ""), f"{hop} changes Cache-Control")
+        want("Content-Encoding" not in answer.headers, f"{hop} compresses the feed, so it is held back")
         return f"first block after {(time.monotonic() - began) * 1000:.0f} ms"
 
     async def _websocket_opens(self) -> str:
@@ -155,12 +172,14 @@ class Check:
             message = "not waited for (--wait)"
             raise Skipped(message)
         async with self._client() as client, client.stream("GET", "/sse/streams") as answer:
-            chunks = answer.aiter_bytes()
-            await anext(chunks)
+            chunks, opening = answer.aiter_bytes(), b""
+            async with asyncio.timeout(_FIRST_BYTE_SECONDS):
+                while b"feed.opened" not in opening or not opening.endswith(b"\n\n"):
+                    opening += await anext(chunks)
             began = time.monotonic()
             try:
                 await asyncio.wait_for(anext(chunks), self.wait)
-            except (TimeoutError, StopAsyncIteration):
+            except (TimeoutError, StopAsyncIteration, httpx.TransportError):
                 message = f"nothing in {self.wait:g} s of silence, or the end: {_hop(answer)} cuts or holds back"
                 raise Failed(message) from None
         return f"after {time.monotonic() - began:.0f} s"
@@ -234,6 +253,13 @@ class Check:
         request = self._request(None)
         async with connect(request.websocket_url, additional_headers=request.headers, max_size=None) as connection:
             yield connection
+
+
+async def _first_block(answer: httpx.Response) -> str:
+    chunks, first = answer.aiter_text(), ""
+    while "\n\n" not in first:
+        first += await anext(chunks)
+    return first
 
 
 async def _message(connection: ClientConnection, event: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tests.docs.test_commands import blocks
 from tests.docs.test_documents import named
 from tests.docs.test_examples import open_feeds, write
 from tests.support.postgres import free_port
-from tests.support.server import Server, until
+from tests.support.server import KEY, Server, run_app, until
 from tests.support.whole_run import ROOT
 
 PROXY = ROOT / "docs" / "how-to" / "proxy.md"
@@ -68,8 +68,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def nginx(home: Path, files: Path, port: int, service: int) -> list[str]:
-    config = shown("nginx").replace("127.0.0.1:8000", f"127.0.0.1:{service}").replace("/etc/ssl", str(files))
+def nginx(home: Path, files: Path, port: int, service: int, change: tuple[str, str] = ("", "")) -> list[str]:
+    config = (
+        shown("nginx")
+        .replace(*change)
+        .replace("127.0.0.1:8000", f"127.0.0.1:{service}")
+        .replace("/etc/ssl", str(files))
+    )
     config = config.replace("listen 443", f"listen 127.0.0.1:{port}")
     paths = "".join(f"{kind}_temp_path {home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (home / "nginx.conf").write_text(
@@ -101,12 +106,15 @@ def site(make_server: Callable[..., Server]) -> Server:
 
 @pytest.fixture(params=[nginx, haproxy, caddy], ids=lambda make: make.__name__)
 def proxy(request: pytest.FixtureRequest, site: Server, certificate: Path, tmp_path: Path) -> Iterator[Proxy]:
-    make = request.param
+    make, *change = request.param if isinstance(request.param, tuple) else (request.param,)
     port, home = free_port(), tmp_path / "proxy"
     home.mkdir()
     log = (home / "log").open("w")
     process = subprocess.Popen(
-        make(home, certificate, port, site.port), stdout=log, stderr=log, env={"HOME": str(home), "PATH": "/usr/bin"}
+        make(home, certificate, port, site.port, *change),
+        stdout=log,
+        stderr=log,
+        env={"HOME": str(home), "PATH": "/usr/bin"},
     )
     trust = ssl.create_default_context(cafile=certificate / "fluxora.crt")
     base = f"https://localhost:{port}"
@@ -123,7 +131,11 @@ def proxy(request: pytest.FixtureRequest, site: Server, certificate: Path, tmp_p
         yield Proxy(make.__name__, base, certificate / "fluxora.crt")
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:  # Caddy waits for its clients
+            process.kill()
+            process.wait(5)
         log.close()
 
 
@@ -168,6 +180,38 @@ async def test_more_than_six_feeds_share_a_connection(site: Server, proxy: Proxy
             group.create_task(follow())
         await asyncio.to_thread(until, lambda: open_feeds(site) == 10)
         release.set()
+
+
+def check(proxy: Proxy, site: Server, *options: str, key: str = KEY) -> subprocess.CompletedProcess:
+    """What `fluxora check` says of a proxy; it trusts the certificate by OpenSSL's own variable."""
+    settings = {"ssl_cert_file": proxy.certificate, "fluxora_key": key, "columns": "240"}
+    return run_app("check", proxy.base, *options, cwd=site.cwd, **settings)
+
+
+def test_the_check_is_content_with_a_proxy_as_documented(site: Server, proxy: Proxy):
+    done = check(proxy, site, "--wait", "0")
+    assert done.returncode == 0, done.stdout
+
+
+BUFFERED = ("proxy_buffering off;", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;")
+CUT = ("proxy_read_timeout 60s;", "proxy_read_timeout 1s;")
+PLAIN = ("proxy_set_header Upgrade $http_upgrade;", "")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ((nginx, BUFFERED), r"SSE opens at once +│ no │ no block in 5 s: (nginx\S*|a hop in front) buffers"),
+        ((nginx, CUT), r"keepalive +│ no │ nothing in 3 s of silence, or the end: nginx\S* cuts"),
+        ((nginx, PLAIN), r"WebSocket opens +│ no │ HTTP 426 from nginx.*lacks `Upgrade: websocket`"),
+    ],
+    ids=["buffers", "cuts what is silent", "swallows upgrades"],
+    indirect=["proxy"],
+)
+def test_the_check_tells_what_a_proxy_does_wrong(site: Server, proxy: Proxy, said: str):
+    done = check(proxy, site, "--wait", "3", key="")
+    assert done.returncode == 1, done.stdout
+    assert re.search(said, done.stdout), done.stdout
 
 
 SNIPPETS = [block for block in blocks() if block.language == "js"]

@@ -202,9 +202,9 @@ async def test_a_reconnect_storm_does_not_delay_who_is_connected(busy):
     The best of three: other tests run on the same machine, and can only make it worse.
     """
     medians = []
-    while len(medians) < 3 and (not medians or min(medians) >= 0.1):
+    while len(medians) < 3 and (not medians or min(medians) >= LATE):
         medians.append(await _median_delay_in_a_storm(busy))
-    assert min(medians) < 0.1, medians
+    assert min(medians) < LATE, medians
 
 
 async def _median_delay_in_a_storm(busy) -> float:
@@ -235,6 +235,9 @@ async def _median_delay_in_a_storm(busy) -> float:
     )
     return late[len(late) // 2]
 
+
+LATE = 0.25
+"""Seconds; it was 3.3 when the storm held others up."""
 
 _STORM = """
 import asyncio, sys
