@@ -1,0 +1,87 @@
+"""One event by one POST, from one client and from 32: `python -m benchmarks.single_writes`, on each database."""
+
+import asyncio
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from tests.support.data import created
+from tests.support.postgres import Cluster, find_binaries
+from tests.support.server import KEY, Server
+
+SECONDS: Final = 6.0
+HEAD: Final = (
+    "POST /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+    "Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+)
+
+
+async def client(port: int, until: float, latencies: list[float]) -> None:
+    """Post on one kept connection, each time after the answer: a client of a library costs more than the service."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    while time.monotonic() < until:
+        body = json.dumps({"events": [created()]}).encode()
+        begun = time.monotonic()
+        writer.write(HEAD.format(key=KEY, size=len(body)).encode() + body)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        if b" 200 " not in head[:20]:
+            raise RuntimeError(head.decode())
+        await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+        latencies.append(time.monotonic() - begun)
+    writer.close()
+
+
+async def load(server: Server, clients: int, seconds: float) -> list[float]:
+    """Return all latencies, sorted."""
+    latencies: list[float] = []
+    until = time.monotonic() + seconds
+    await asyncio.gather(*(client(server.port, until, latencies) for _ in range(clients)))
+    return sorted(latencies)
+
+
+def cpu(server: Server) -> float:
+    """Return its seconds of CPU."""
+    times = psutil.Process(server.process.pid if server.process else 0).cpu_times()
+    return times.user + times.system
+
+
+def measure(name: str, server: Server) -> None:
+    """Print a line for one client and one for 32."""
+    for clients in (1, 32):
+        asyncio.run(load(server, clients, 1.0))
+        before = cpu(server)
+        found = asyncio.run(load(server, clients, SECONDS))
+        spent = (cpu(server) - before) / len(found) * 1000
+        middle, late = found[len(found) // 2] * 1000, found[int(len(found) * 0.99)] * 1000
+        rate = len(found) / SECONDS
+        print(f"{name}, {clients}: {rate:.0f}/s, p50 {middle:.1f} p99 {late:.1f} ms, CPU {spent:.2f} ms a write")
+
+
+def main() -> None:
+    """Measure SQLite, and PostgreSQL if it is here."""
+    binaries = find_binaries()
+    cluster = Cluster(binaries) if binaries else None
+    databases = {"SQLite": ""}
+    if cluster:
+        cluster.start()
+        databases["PostgreSQL"] = cluster.create_database("fluxora")
+    try:
+        for name, url in databases.items():
+            with tempfile.TemporaryDirectory(prefix="fluxora-writes-") as folder:
+                settings: dict[str, Any] = {"database_url": url} if url else {}
+                server = Server(Path(folder), **settings).start()
+                try:
+                    measure(name, server)
+                finally:
+                    server.stop()
+    finally:
+        if cluster:
+            cluster.remove()
+
+
+if __name__ == "__main__":
+    main()
