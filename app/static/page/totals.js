@@ -54,7 +54,7 @@ export class Totals {
       const line = this.lines.get(key);
       const whole = amount(streamed, decimals, true), point = whole.indexOf(".") + 1 || whole.length;
       put(".active", active.toLocaleString(), line);
-      put(".all", `of ${all.toLocaleString()}`, line);
+      put(".all", `of ${this.streams().truncated ? "the newest " : ""}${all.toLocaleString()}`, line);
       put(".flow", amount(flow, decimals), line);
       put(".whole", whole.slice(0, point), line);
       put(".part", whole.slice(point), line);
