@@ -121,15 +121,7 @@ class Application:
                 replay_concurrency=settings.replay_concurrency,
                 retry_ms=settings.retry_ms,
             ),
-            streams=StreamService(
-                self.store,
-                relay,
-                timeout=settings.database_timeout * 1.5,
-                reader=ConfiguredReader({each.state.contract_id: each.state for each in settings.contracts}),
-                alarm=outages.tell,
-                transactions=self.dialect.concurrent_writers,
-                measures=measures,
-            ),
+            streams=self._streams(settings, relay, outages, measures),
             guard=_guard(settings, report),
             workers=workers,
             chain=Chain(polled=bool(settings.rpc_urls)),
@@ -139,11 +131,18 @@ class Application:
             hosts=Hosts(settings.served_hosts),
             origins=Origins(settings.cors_origins),
             connections=Connections(),
-            liveness=Liveness(
-                heartbeat=settings.heartbeat_interval,
-                write_timeout=settings.write_timeout,
-                keepalive=settings.keepalive_interval,
-            ),
+            liveness=_liveness(settings),
+        )
+
+    def _streams(self, settings: Settings, relay: Relay, outages: Outages, measures: Measures) -> StreamService:
+        return StreamService(
+            self.store,
+            relay,
+            timeout=settings.database_timeout * 1.5,
+            reader=ConfiguredReader({each.state.contract_id: each.state for each in settings.contracts}),
+            alarm=outages.tell,
+            transactions=self.dialect.concurrent_writers,
+            measures=measures,
         )
 
     async def _open_gate(self) -> None:
@@ -207,6 +206,14 @@ class Application:
             }
         notified = self.dialect.tail()
         return {"tail": partial(notified.run, relay)} if notified else {}
+
+
+def _liveness(settings: Settings) -> Liveness:
+    return Liveness(
+        heartbeat=settings.heartbeat_interval,
+        write_timeout=settings.write_timeout,
+        keepalive=settings.keepalive_interval,
+    )
 
 
 def _guard(settings: Settings, report: Report | None) -> Guard:

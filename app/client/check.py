@@ -14,6 +14,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.client.checked import Failed, judge, reading, want
+from app.client.finding import Finding, Skipped, found
 from app.client.request import FeedRequest
 from app.client.transports import over_sse, over_websocket
 
@@ -28,19 +29,6 @@ _ACCOUNTS: Final = (
     "GA7QYNF7SOWQ3GLR2BGMZEHXAVIRZA4KVWLTJJFC7MGXUA74P7UJVSGZ",
     "GBRPYHIL2CI3FNQ4BXLFMNDLFJUNPU2HY3ZMFSHONUCEOASW7QC7OX2H",
 )
-
-
-class Skipped(Exception):
-    """It could not be tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: `ok` None means that it was skipped."""
-
-    name: str
-    ok: bool | None
-    detail: str
 
 
 @dataclass(slots=True)
@@ -61,26 +49,10 @@ class Check:
             if lacking := failed.intersection(needs):
                 yield Finding(name, ok=None, detail=f"needs what failed: {', '.join(sorted(lacking))}")
                 continue
-            finding = await self._found(name, check)
+            finding = await found(name, check, seconds=self.wait + _CHECK_SECONDS)
             if finding.ok is False:
                 failed.add(name)
             yield finding
-
-    async def _found(self, name: str, check: Callable[[], Awaitable[str]]) -> Finding:
-        try:
-            # What is held back by a hop would be waited for without an end.
-            async with asyncio.timeout(self.wait + _CHECK_SECONDS):
-                return Finding(name, ok=True, detail=await check())
-        except Skipped as why:
-            return Finding(name, ok=None, detail=str(why))
-        except Failed as failed:
-            return Finding(name, ok=False, detail=str(failed))
-        except TimeoutError:
-            return Finding(name, ok=False, detail="nothing came: it was waited for in vain")
-        except (OSError, httpx.HTTPError, websockets.WebSocketException) as error:
-            return Finding(name, ok=False, detail=str(error) or type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's server makes of us is a finding
-            return Finding(name, ok=False, detail=f"{type(error).__name__}: {error}")
 
     def _checks(self) -> list[tuple[str, Callable[[], Awaitable[str]], tuple[str, ...]]]:
         return [

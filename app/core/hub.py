@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -12,6 +12,7 @@ from app.core.batch import BATCH_BYTES, Batch, Pages, first_bytes
 from app.core.cursor import Cursor
 from app.core.event import Event
 from app.core.filter import EVERYTHING, FilterKey, Wanted, keys_of
+from app.core.listener import Listener
 from app.core.measures import Measures
 from app.core.messages import ServiceMessage
 from app.core.ports import Position
@@ -24,22 +25,6 @@ _SLICE_CHECK: Final = 4
 """Sockets between two looks at the clock."""
 
 _logger = structlog.stdlib.get_logger(__name__)
-
-
-class Listener(Protocol):
-    """Who is given events. It never raises for a reason of its own; if it does, it is failed and the round goes on."""
-
-    def deliver(self, batch: Batch) -> None:
-        """Take a batch; called while live."""
-
-    def say(self, message: ServiceMessage) -> None:
-        """Take a message of the service."""
-
-    def wake(self, start: int | None = None) -> None:
-        """Look for yourself. `start`: events after it are new, all before it were not wanted."""
-
-    def fail(self) -> None:
-        """End: taking events failed."""
 
 
 class _Round:

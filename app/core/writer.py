@@ -23,6 +23,9 @@ _ATTEMPTS: Final = 5
 _GROUP: Final = 64
 """Units of work that share a transaction at most: about 20 ms of it."""
 
+_AWAY: Final = 2
+"""One unit may wait in vain for its stream's lock; after two the database is away, and 64 timeouts are no use."""
+
 _logger = structlog.stdlib.get_logger(__name__)
 Result = TypeVar("Result")
 Work = Callable[[UnitOfWork], Awaitable[tuple[Result, Sequence[Draft]]]]
@@ -133,11 +136,7 @@ class Writer:
             try:
                 await self._commit(group)
             except (_Apart, WriteCollision):
-                for entry in group:
-                    try:
-                        await self._attempt([entry])
-                    except Exception as error:  # noqa: BLE001 - its caller is told
-                        entry.done.set_exception(error)
+                await self._one_by_one(group)
             return
         for _ in range(_ATTEMPTS - 1):
             try:
@@ -147,6 +146,21 @@ class Writer:
             else:
                 return
         await self._commit(group)
+
+    async def _one_by_one(self, group: Sequence[_Entry]) -> None:
+        away = 0
+        for number, entry in enumerate(group, start=1):
+            try:
+                await self._attempt([entry])
+            except Exception as error:  # noqa: BLE001 - its caller is told
+                entry.done.set_exception(error)
+                away = away + 1 if isinstance(error, Unavailable) else 0
+                if away == _AWAY:
+                    for left in group[number:]:
+                        left.done.set_exception(error)
+                    return
+            else:
+                away = 0
 
     async def _commit(self, group: Sequence[_Entry]) -> None:
         with self._measures.writes.time():

@@ -61,11 +61,7 @@ async def launch(
     connections = entrance.connections
     queue, config.backlog = config.backlog, _ACCEPTS
     asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    stop = Stop(lambda: loop.call_soon_threadsafe(asked.set), settings.shutdown_timeout)
-    loop.set_exception_handler(Complaints())
-    if parent is not None:
-        loop.add_reader(parent, stop.request)
+    stop = _stop(asked, settings, parent)
     listeners = Listeners(sockets, may_accept=lambda: not (crowded() or (inherited and asked.is_set())))
 
     async def until_drained() -> None:
@@ -74,7 +70,7 @@ async def launch(
         announce()
         await asked.wait()
         if parent is not None:
-            loop.remove_reader(parent)
+            asyncio.get_running_loop().remove_reader(parent)
         _logger.info("shutdown_started", connections=len(connections))
         hang_up = partial(listeners.close, shared=inherited or parent is not None)
         await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
@@ -83,6 +79,16 @@ async def launch(
     with stop.heeded():
         await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
     _logger.info("shutdown_finished")
+
+
+def _stop(asked: asyncio.Event, settings: Limits, parent: int | None) -> Stop:
+    """Return what asks for the end: a signal, or a parent that is gone."""
+    loop = asyncio.get_running_loop()
+    stop = Stop(lambda: loop.call_soon_threadsafe(asked.set), settings.shutdown_timeout)
+    loop.set_exception_handler(Complaints())
+    if parent is not None:
+        loop.add_reader(parent, stop.request)
+    return stop
 
 
 async def _drain(drain: Callable[[float], Awaitable[None]], connections: set[Connection], seconds: float) -> None:

@@ -9,6 +9,7 @@ from app.core.access.acting import ACTING
 from app.core.access.ports import Actor
 from app.core.errors import Conflict, Unavailable
 from tests.core.test_stream_service import NEW, process, published
+from tests.support.memory import MemoryUnit
 from tests.support.virtual import virtual
 
 
@@ -56,6 +57,20 @@ async def test_when_the_commit_fails_every_caller_of_the_group_is_told(fault):
     assert [type(answer) for answer in answers] == [Unavailable] * 5
     # Nothing is done twice: what may be committed is not tried again.
     assert len(here.log.rows) == (5 if fault == "unknown" else 0)
+
+
+@virtual
+async def test_when_the_database_goes_away_in_a_unit_not_each_waits_for_it(monkeypatch):
+    here = await process()
+
+    async def gone(*_: object) -> None:
+        raise Unavailable("the database cannot be reached")
+
+    monkeypatch.setattr(MemoryUnit, "insert", gone)
+    answers = await asyncio.gather(*(here.streams.create(new(n), None, None) for n in range(5)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Unavailable] * 5
+    # The group, and two of it alone; the others are not tried.
+    assert here.store.units == 3
 
 
 @virtual

@@ -209,6 +209,7 @@ class MemoryStore:
 class MemoryUnit:
     def __init__(self, store: MemoryStore) -> None:
         self.locks = AsyncExitStack()
+        self._held: set[asyncio.Lock] = set()
         self.log_lock: asyncio.Lock | None = None
         self._store = store
         self._log_lock_at_begin = store.log.lock
@@ -225,7 +226,8 @@ class MemoryUnit:
         for stream_id in sorted_unique(ids):
             await self._acquire(self._store.row_lock(stream_id))
         await asyncio.sleep(0)
-        return {key: self._store.streams[key] for key in ids if key in self._store.streams}
+        known = {**self._store.streams, **self._streams}
+        return {key: known[key] for key in ids if key in known}
 
     async def insert(self, streams: Sequence[Stream]) -> None:
         await self.update(streams)
@@ -236,7 +238,7 @@ class MemoryUnit:
 
     async def seen(self, keys: Collection[ChainKey]) -> set[ChainKey]:
         await asyncio.sleep(0)
-        return self._store.chain & set(keys)
+        return (self._store.chain | set(self._chain)) & set(keys)
 
     async def mark_seen(self, keys: Sequence[ChainKey]) -> None:
         for key in sorted(keys):
@@ -247,7 +249,7 @@ class MemoryUnit:
 
     async def recall(self, key: str) -> Replay | None:
         await asyncio.sleep(0)
-        return self._store.replays.get(key)
+        return self._replays.get(key) or self._store.replays.get(key)
 
     async def remember(self, key: IdempotencyKey, body: bytes) -> None:
         await self._acquire(self._store.row_lock(f"idempotency key {key.key}"))
@@ -306,9 +308,12 @@ class MemoryUnit:
         self._store.replays.update(self._replays)
 
     async def _acquire(self, lock: asyncio.Lock) -> None:
+        if lock in self._held:  # a transaction does not wait for itself
+            return
         try:
             async with asyncio.timeout(_LOCK_TIMEOUT):
                 await self.locks.enter_async_context(lock)
+            self._held.add(lock)
         except TimeoutError:
             raise Unavailable("the database is too busy") from None
 
