@@ -1,6 +1,7 @@
 """Fixtures: databases, running services."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,14 @@ def skip_or_fail(reason: str) -> None:
     if ON_CI:
         pytest.fail(f"{reason}, and on CI that is a failure")
     pytest.skip(reason)
+
+
+def program(name: str) -> str:
+    """The path of a program of the system's."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        skip_or_fail(f"{name} is not installed")
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.browser.test_browser_clients import whole_log, write_burst
 from tests.browser.test_client import head, write
-from tests.conftest import skip_or_fail
+from tests.conftest import program
 from tests.support.data import created
 from tests.support.whole_run import ROOT
 
@@ -33,19 +32,13 @@ for await (const event of feed) console.log(JSON.stringify({ event }));
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        skip_or_fail("Node is not installed")
-    return found
+    return program("node")
 
 
 def npm(*arguments: str, cwd: Path) -> str:
-    found = shutil.which("npm")
-    if found is None:
-        skip_or_fail("npm is not installed")
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(
-        [found, *arguments], cwd=cwd, env=kept, capture_output=True, text=True, check=False, timeout=60
+        [program("npm"), *arguments], cwd=cwd, env=kept, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

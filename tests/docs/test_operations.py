@@ -2,13 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
 import yaml
 
-from tests.conftest import skip_or_fail
+from tests.conftest import program
 from tests.support import metrics
 from tests.support.whole_run import ROOT
 
@@ -21,10 +20,7 @@ OURS = re.compile(r"\b(?:fluxora|process)_\w+")
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        skip_or_fail("promtool is not installed (Debian's package prometheus)")
-    return found
+    return program("promtool")  # of Debian's package prometheus
 
 
 def rules() -> list[dict]:

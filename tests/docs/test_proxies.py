@@ -7,7 +7,6 @@ for Caddy the name of the site and where the certificate comes from.
 import asyncio
 import json
 import re
-import shutil
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import pytest
 import websockets
 from httpx_sse import aconnect_sse
 
-from tests.conftest import skip_or_fail
+from tests.conftest import program
 from tests.docs.test_commands import blocks
 from tests.docs.test_documents import named
 from tests.docs.test_examples import open_feeds, write
@@ -43,13 +42,6 @@ class Proxy(NamedTuple):
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.base, verify=self.trust(), http2=True, timeout=30)
-
-
-def program(name: str) -> str:
-    found = shutil.which(name, path=f"{Path('/usr/sbin')}:{Path('/usr/bin')}:{Path('/usr/local/bin')}")
-    if found is None:
-        skip_or_fail(f"{name} is not installed")
-    return found
 
 
 def shown(language: str) -> str:
