@@ -17,14 +17,13 @@ from app.broker.publisher import Publisher
 from app.chain.reader import ConfiguredReader
 from app.chain_wiring import chain_runners
 from app.core.background import Background, Runner
-from app.core.errors import FluxoraError
 from app.core.hub import Hub
 from app.core.measures import Measures
 from app.core.outages import Outages
 from app.core.relay import Relay
 from app.core.stream_service import StreamService
 from app.core.subscriptions import Feed
-from app.gate_wiring import gate_of
+from app.gate_wiring import access_runners, gate_of, open_gate
 from app.settings import Settings
 from app.store.address import dialect_for, parse_database_url
 from app.store.event_log import SqlEventLog
@@ -33,6 +32,7 @@ from app.store.schema import opened
 from app.store.store import SqlStore
 from app.web.access.hosts import Hosts
 from app.web.access.rates import Rates
+from app.web.access.roll_call import RollCall
 from app.web.admission import Guard, Report
 from app.web.application import create_quart
 from app.web.feed.connections import Connections
@@ -45,10 +45,6 @@ from app.web.services import Chain, Services, Workers
 
 _WRITES: Final = "writes"
 _logger = structlog.stdlib.get_logger(__name__)
-
-
-class Unguarded(FluxoraError):
-    """Nobody could tell who may write."""
 
 
 class Application:
@@ -95,7 +91,7 @@ class Application:
         return any(sum(each.by_transport.values()) < most for each in others)
 
     def _wire(self, settings: Settings, report: Report | None, workers: Workers | None) -> Services:
-        measures = Measures()
+        measures, gate = Measures(), gate_of(settings, self.store)
         hub = Hub(
             ring_events=settings.ring_events,
             ring_bytes=settings.ring_bytes,
@@ -126,11 +122,12 @@ class Application:
             workers=workers,
             chain=Chain(polled=bool(settings.rpc_urls)),
             background=Background(),
-            gate=gate_of(settings, self.store),
+            gate=gate,
             rates=Rates(settings.request_rate),
             hosts=Hosts(settings.served_hosts),
             origins=Origins(settings.cors_origins),
             connections=Connections(),
+            roll_call=RollCall(gate.store),
             liveness=_liveness(settings),
         )
 
@@ -144,21 +141,6 @@ class Application:
             transactions=self.dialect.concurrent_writers,
             measures=measures,
         )
-
-    async def _open_gate(self) -> None:
-        """Read keys and revocations. Raises Unguarded: everybody could write, or nobody."""
-        gate, connections, why = self.services.gate, self.services.connections, self.settings.exposed
-        gate.keyring.ended = gate.revoked.ended = connections.end
-        await gate.keyring.look()
-        await gate.revoked.look()
-        if why and not (gate.keyring.any or gate.tokens.accepted):
-            message = (
-                f"{why} needs a way to tell who may write: API_KEYS, a key in the database"
-                " (`python -m app keys create`), or JWT_SECRET or JWT_JWKS"
-            )
-            raise Unguarded(message)
-        if self.settings.served_hosts is None and not self.settings.allowed_hosts:
-            _logger.info("any_host_is_served", hint="ALLOWED_HOSTS lists the names under which the service is asked")
 
     @asynccontextmanager
     async def running(self, *, indexing: bool | None = None) -> AsyncIterator[None]:
@@ -176,9 +158,8 @@ class Application:
         async with opened(self.database):
             await services.relay.warm_up(settings.ring_events)
             await self.store.examine(services.hub.head)
-            await self._open_gate()
-            access = {"keys": services.gate.keyring.run, "revocations": services.gate.revoked.run}
-            runners = access | {
+            await open_gate(services, settings)
+            runners = access_runners(services) | {
                 "relay": services.relay.run,
                 "liveness": services.liveness.run,
                 "retention": retention.run,

@@ -1,6 +1,12 @@
 """Wires what tells who may read and write."""
 
+from functools import partial
+
+import structlog
+
 from app.core.access.grant import Scope
+from app.core.background import Runner
+from app.core.errors import FluxoraError
 from app.settings import Settings
 from app.store.access import SqlAccess
 from app.store.store import SqlStore
@@ -9,6 +15,14 @@ from app.web.access.jwks import Jwks
 from app.web.access.keyring import Keyring
 from app.web.access.revoked import Revoked
 from app.web.access.tokens import TokenRules, Tokens
+from app.web.api.connections import listed
+from app.web.services import Services
+
+_logger = structlog.stdlib.get_logger(__name__)
+
+
+class Unguarded(FluxoraError):
+    """Nobody could tell who may write."""
 
 
 def gate_of(settings: Settings, store: SqlStore) -> Gate:
@@ -26,3 +40,34 @@ def gate_of(settings: Settings, store: SqlStore) -> Gate:
     tokens = Tokens(secret, Jwks(settings.jwt_jwks) if settings.jwt_jwks else None, rules)
     keyring = Keyring(settings.key_hashes, access)
     return Gate(keyring, tokens, Revoked(access), access, signed_in=settings.read_access == "signed-in")
+
+
+async def open_gate(services: Services, settings: Settings) -> None:
+    """Read keys and revocations. Raises Unguarded: everybody could write, or nobody."""
+    gate, connections, why = services.gate, services.connections, settings.exposed
+
+    def heard(what: str) -> None:
+        connections.end(what)
+        services.roll_call.hear(what)
+
+    gate.keyring.ended = connections.end
+    gate.revoked.ended = heard
+    await gate.keyring.look()
+    await gate.revoked.look()
+    if why and not (gate.keyring.any or gate.tokens.accepted):
+        message = (
+            f"{why} needs a way to tell who may write: API_KEYS, a key in the database"
+            " (`python -m app keys create`), or JWT_SECRET or JWT_JWKS"
+        )
+        raise Unguarded(message)
+    if settings.served_hosts is None and not settings.allowed_hosts:
+        _logger.info("any_host_is_served", hint="ALLOWED_HOSTS lists the names under which the service is asked")
+
+
+def access_runners(services: Services) -> dict[str, Runner]:
+    """Return what keeps up with changed rights, and answers other processes."""
+    return {
+        "keys": services.gate.keyring.run,
+        "revocations": services.gate.revoked.run,
+        "roll_call": partial(services.roll_call.answer, partial(listed, services)),
+    }

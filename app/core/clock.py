@@ -14,3 +14,8 @@ def utc_now() -> datetime:
 def timestamp(moment: datetime) -> str:
     """Write a moment as ISO 8601 in UTC with milliseconds; such texts sort as the moments do."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timestamp_of(seconds: float | None) -> str | None:
+    """Write Unix seconds so; None: never."""
+    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))

@@ -100,6 +100,12 @@ class SqlAccess:
         row = await self._store.read(lambda connection: connection.fetch_one(query))
         return None if row is None else orjson.loads(row["document"])
 
+    async def found(self, kind: str) -> list[dict[str, Any]]:
+        """Return what all of a kind stand for."""
+        query = select(access_secrets.c.document).where(access_secrets.c.kind == kind)
+        rows = await self._store.read(lambda connection: connection.fetch_all(query))
+        return [orjson.loads(row["document"]) for row in rows]
+
     async def drop(self, kind: str, digest: str) -> None:
         """Forget it."""
         await self._write(lambda connection: connection.execute(delete(access_secrets).where(*_secret(kind, digest))))
@@ -108,11 +114,14 @@ class SqlAccess:
         """Revoke something in every process."""
 
         async def work(connection: Connection) -> None:
-            await connection.execute(delete(access_revocations).where(access_revocations.c.until < time.time()))
-            await connection.execute(insert(access_revocations).values(what=what, until=until))
+            await _announce(connection, what, until)
             await record(connection, actor)
 
         await self._write(work)
+
+    async def announce(self, what: str, until: float) -> None:
+        """Say something to every process."""
+        await self._write(lambda connection: _announce(connection, what, until))
 
     async def revocations(self, after: int) -> list[Revocation]:
         """Return those with ids above `after`."""
@@ -144,6 +153,11 @@ class SqlAccess:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
+
+
+async def _announce(connection: Connection, what: str, until: float) -> None:
+    await connection.execute(delete(access_revocations).where(access_revocations.c.until < time.time()))
+    await connection.execute(insert(access_revocations).values(what=what, until=until))
 
 
 def _secret(kind: str, digest: str) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from quart_schema import QuartSchema
 
 from app import __version__
 from app.web import problems
-from app.web.api import access, administration, events, parked, service, streams
+from app.web.api import access, administration, connections, events, parked, service, streams
 from app.web.body_limit import request_class
 from app.web.feed import sse, websocket
 from app.web.ops import health, pages
@@ -38,7 +38,8 @@ def create_quart(running: Services) -> Quart:
         openapi_provider_class=OpenAPI,
     )
     app.extensions[EXTENSION] = running
-    for module in (streams, events, parked, access, administration, service, health, pages, sse, websocket):
+    api = (streams, events, parked, access, administration, connections, service)
+    for module in (*api, health, pages, sse, websocket):
         app.register_blueprint(module.blueprint)
     problems.register(app)
     handlers = AnswerAfterBody(app.asgi_app, running.feed.closed)

@@ -17,6 +17,7 @@ from app.core.subscriptions import Feed
 from app.web.access.gate import Gate
 from app.web.access.hosts import Hosts
 from app.web.access.rates import Rates
+from app.web.access.roll_call import RollCall
 from app.web.admission import Guard
 from app.web.feed.connections import Connected as Connected  # noqa: PLC0414 - shown to the other rooms
 from app.web.feed.connections import Connections
@@ -132,6 +133,7 @@ class Services:
     hosts: Hosts
     origins: Origins
     connections: Connections
+    roll_call: RollCall
     liveness: Liveness
     background: Background
     workers: Workers | None = None

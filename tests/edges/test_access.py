@@ -436,7 +436,9 @@ async def test_a_key_that_is_revoked_while_connected_by_another_process(closed, 
 async def test_kicks_revoked_tokens_and_the_record_of_it_all(closed):
     async with api_of(closed) as api:
         async with listen(closed, "websocket", token(jti="one")) as one, listen(closed, "sse", token(BOB)) as two:
-            found = (await api.get("/api/connections")).json()["connections"]
+            listed = (await api.get("/api/connections")).json()
+            found = listed["connections"]
+            assert [each["open"] for each in listed["processes"]] == [len(found)]
             assert {each["principal"] for each in found} == {f"jwt:{ALICE}", f"jwt:{BOB}"}
             [of_one] = [each for each in found if each["principal"] == f"jwt:{ALICE}"]
             assert of_one["transport"] == "websocket"

@@ -54,6 +54,28 @@ async def on_each(server: Server, stack: AsyncExitStack, least: int) -> dict[int
     raise AssertionError("one worker gets no connections")
 
 
+async def test_any_worker_lists_and_ends_the_connections_of_all(service):
+    async with AsyncExitStack() as stack, api_of(service) as api:
+        feeds = await on_each(service, stack, 2)
+        found = (await api.get("/api/connections")).json()
+        assert len(found["connections"]) == len(feeds)
+        assert {each["process"] for each in found["connections"]} == workers(service)
+        assert sum(each["open"] for each in found["processes"]) == len(feeds)
+        assert [each["since"] for each in found["connections"]] == sorted(each["since"] for each in found["connections"])
+        few, other = await asyncio.gather(
+            api.get("/api/connections", params={"limit": 3}),
+            api.get("/api/connections", params={"principal": "key:nobody's"}),
+        )
+        assert few.json()["connections"] == found["connections"][:3]
+        assert other.json() == {"connections": [], "processes": found["processes"]}
+        for connection in found["connections"]:
+            assert (await api.delete(f"/api/connections/{connection['id']}")).status_code == 204
+        await asyncio.wait_for(asyncio.gather(*(feed.ended.wait() for feed in feeds)), 2)
+        left = (await api.get("/api/connections")).json()
+        assert left["connections"] == []
+        assert [each["open"] for each in left["processes"]] == [0] * WORKERS
+
+
 async def test_any_worker_gives_the_metrics_of_all(service):
     async with AsyncExitStack() as stack, api_of(service) as api:
         feeds = await on_each(service, stack, 2)

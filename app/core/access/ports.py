@@ -27,7 +27,10 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """Something that ends open connections: `what` is a credential, `principal:<id>` or `connection:<id>`."""
+    """Something said to all processes.
+
+    `what` is a credential, `principal:<id>` or `connection:<id>`, whose connections end, or `roll_call:<question>`.
+    """
 
     id: int
     what: str
@@ -87,11 +90,17 @@ class AccessStore(Protocol):
     async def find(self, kind: str, digest: str, now: float) -> dict[str, Any] | None:
         """Return what a session stands for."""
 
+    async def found(self, kind: str) -> list[dict[str, Any]]:
+        """Return what all of a kind stand for."""
+
     async def drop(self, kind: str, digest: str) -> None:
         """End a session."""
 
     async def revoke(self, what: str, until: float, actor: Actor) -> None:
         """Revoke something in every process; it is kept until then."""
+
+    async def announce(self, what: str, until: float) -> None:
+        """Say something to every process that is no deed, and so not recorded."""
 
     async def revocations(self, after: int) -> list[Revocation]:
         """Return those with ids above `after`."""

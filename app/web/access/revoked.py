@@ -1,4 +1,4 @@
-"""What was revoked, in any process: credentials that count no more, and connections that must end."""
+"""What was said to all processes: credentials that count no more, connections that must end, calls for a list."""
 
 import asyncio
 import time
@@ -10,7 +10,9 @@ import structlog
 from app.core.access.ports import AccessStore
 from app.core.errors import FluxoraError
 
-_LOOK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 0.5
+"""How often the list is read: what is in it acts within this time, in every process."""
+
 _logger = structlog.stdlib.get_logger(__name__)
 
 
@@ -36,7 +38,7 @@ class Revoked:
                 await self.look()
             except FluxoraError as error:
                 _logger.debug("revocations_not_read", reason=str(error))
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
         """Act on what is new. Raises Unavailable."""

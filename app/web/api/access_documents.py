@@ -56,11 +56,13 @@ class ConnectionDocument(Document):
     """An open connection. `lag` counts the events between it and the newest; `bytes` were written to it."""
 
     id: str
+    host: str
     process: int
     principal: str
     address: str
     transport: str
-    filter: dict[str, Any]
+    filter: dict[str, Any] | None = None
+    filters: list[dict[str, Any]] | None = None
     since: str
     cursor: str | None
     lag: int
@@ -68,10 +70,19 @@ class ConnectionDocument(Document):
     expires_at: str | None
 
 
+class ProcessDocument(Document):
+    """A process that answered, and how many connections are open in it, of whomever."""
+
+    host: str
+    process: int
+    open: int
+
+
 class ConnectionsDocument(Document):
-    """The open connections of the process that answers."""
+    """The open connections of every process, the oldest first."""
 
     connections: list[ConnectionDocument]
+    processes: list[ProcessDocument]
 
 
 class AuditRecordDocument(Document):

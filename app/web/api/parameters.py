@@ -25,6 +25,7 @@ class RequestHeaders(BaseModel):
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-").title(), frozen=True)
 
 
+_LONGEST_NAME: Final = 512
 _NUMBER: Final = re.compile("[0-9]{1,9}")
 _WHOLE: Final = re.compile("[0-9]{1,19}")
 _MOST_SECONDS: Final = 10**19 - 1
@@ -45,6 +46,13 @@ def page_size(most: int) -> BeforeValidator:
 def page_size_shown(most: int) -> Any:
     """Return how a `limit` is described."""
     return Field(json_schema_extra={"minimum": 1, "maximum": most}, description="most that one page has")
+
+
+def named(field: str, text: str) -> str:
+    """Return a name, or raise InvalidInput: none that we give out has controls in it, or is so long."""
+    if not text.isprintable() or len(text) > _LONGEST_NAME:
+        raise InvalidInput(FieldError(field, f"must be at most {_LONGEST_NAME} printable characters"))
+    return text
 
 
 def _whole(given: Any) -> int:
