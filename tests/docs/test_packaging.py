@@ -19,7 +19,7 @@ from tests.docs.conftest import copy_tree
 from tests.support.data import new_stream
 from tests.support.postgres import free_port
 from tests.support.server import KEY, until
-from tests.support.whole_run import ROOT
+from tests.support.whole_run import ROOT, UV
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -64,8 +64,8 @@ def wheel(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel and what a client needs; its `bin`."""
     home = tmp_path_factory.mktemp("installed")
-    run(sys.executable, "-m", "venv", home / "venv", cwd=home)
-    run(home / "venv" / "bin" / "pip", "install", "--quiet", wheel, cwd=home)
+    run(UV, "venv", "--quiet", home / "venv", cwd=home)
+    run(UV, "pip", "install", "--quiet", "--python", home / "venv", wheel, cwd=home)
     return home / "venv" / "bin"
 
 
@@ -86,7 +86,7 @@ def test_the_wheel_serves_and_its_base_is_a_client(wheel, installed, tmp_path):
     fluxora = installed / "fluxora"
     assert run(fluxora, "--version", cwd=tmp_path).stdout.strip() == __version__
     assert "migrate" in run(fluxora, "--help", cwd=tmp_path).stdout
-    packages = run(installed / "pip", "list", cwd=tmp_path).stdout.lower()
+    packages = run(UV, "pip", "list", "--python", installed.parent, cwd=tmp_path).stdout.lower()
     assert "httpx-sse" in packages
     assert "quart" not in packages
     for command in (["migrate"], ["serve"], ["new-key"], []):
@@ -95,7 +95,7 @@ def test_the_wheel_serves_and_its_base_is_a_client(wheel, installed, tmp_path):
         assert "pip install 'fluxora-streams[server]'" in refused.stderr
         assert "Traceback" not in refused.stderr
 
-    run(installed / "pip", "install", "--quiet", f"{wheel}[server]", cwd=tmp_path)
+    run(UV, "pip", "install", "--quiet", "--python", installed.parent, f"{wheel}[server]", cwd=tmp_path)
     port, url = free_port(), f"sqlite:///{tmp_path}/x.db"
     run(fluxora, "migrate", cwd=tmp_path, database_url=url)
     process = subprocess.Popen(

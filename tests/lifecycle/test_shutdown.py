@@ -21,7 +21,7 @@ from tests.conftest import api_of
 from tests.support.data import created, new_stream
 from tests.support.feeds import follow
 from tests.support.server import KEY, Server
-from tests.support.whole_run import ROOT
+from tests.support.whole_run import ROOT, UV
 
 CLIENTS = 150
 UPGRADE = {
@@ -57,18 +57,9 @@ def prepared(version: str, path: str) -> str:
     locked = hashlib.sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()[:12]
     home = ROOT / ".venv" / "pythons" / f"{version}-{locked}"
     if not (home / "done").exists():
-        subprocess.run([path, "-m", "venv", home], check=True)
-        install = [
-            home / "bin" / "python",
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--require-hashes",
-            "-r",
-            "requirements.txt",
-        ]
-        subprocess.run(install, cwd=ROOT, check=True)
+        subprocess.run([UV, "venv", "--quiet", "--python", path, home], check=True)
+        install = [UV, "pip", "install", "--quiet", "--python", home / "bin" / "python", "--require-hashes"]
+        subprocess.run([*install, "-r", "requirements.txt"], cwd=ROOT, check=True)
         (home / "done").touch()
     return str(home / "bin" / "python")
 

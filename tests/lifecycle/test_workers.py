@@ -61,7 +61,9 @@ async def test_any_worker_lists_and_ends_the_connections_of_all(service):
         assert len(found["connections"]) == len(feeds)
         assert {each["process"] for each in found["connections"]} == workers(service)
         assert sum(each["open"] for each in found["processes"]) == len(feeds)
-        assert [each["since"] for each in found["connections"]] == sorted(each["since"] for each in found["connections"])
+        assert [each["since"] for each in found["connections"]] == sorted(
+            each["since"] for each in found["connections"]
+        )
         few, other = await asyncio.gather(
             api.get("/api/connections", params={"limit": 3}),
             api.get("/api/connections", params={"principal": "key:nobody's"}),

@@ -22,13 +22,13 @@ ALL = EventFilter()
 
 
 async def test_readers_that_leave_in_the_middle_spoil_no_snapshot(open_store):
-    """40 of them race writers; after each commit, whichever connection is asked shows what was committed."""
+    """12 of them race writers; after each commit, whichever connection is asked shows what was committed."""
     async with open_store() as opened:
         await opened.append(100)
         stopped = asyncio.Event()
-        leavers = [asyncio.create_task(leave_again_and_again(opened, stopped)) for _ in range(40)]
+        leavers = [asyncio.create_task(leave_again_and_again(opened, stopped)) for _ in range(12)]
         judged = 0
-        for _ in range(12):
+        for _ in range(6):
             appended = await opened.append()
             event = appended.events[0]
             for _ in range(3):
@@ -39,7 +39,7 @@ async def test_readers_that_leave_in_the_middle_spoil_no_snapshot(open_store):
                 judged += 1
         stopped.set()
         left = sum(await asyncio.gather(*leavers))
-        assert judged == 36
+        assert judged == 18
         assert left > 100
         if opened.dialect.name == "sqlite":
             assert_nobody_reads(opened.url)
