@@ -9,7 +9,7 @@ from app.chain.sink import contract_set
 from app.core.contract.record import state_of, state_record
 from app.core.contract.state import ContractState
 from app.core.errors import Conflict, NotFound
-from app.core.ports import Store, UnitOfWork
+from app.core.ports import Rows, Store
 from app.core.stream_service import StreamService
 
 
@@ -31,7 +31,7 @@ async def resume(streams: StreamService, contracts: Sequence[str]) -> tuple[int,
     """Allow the poller to go on after the gap; returns the ledgers that stay unread. Raises Conflict: there is none."""
     gaps: list[tuple[int, int]] = []
 
-    async def allow(unit: UnitOfWork) -> None:
+    async def allow(unit: Rows) -> None:
         name = contract_set(contracts)
         stored = await unit.chain.position(name)
         if stored.gap is None:
@@ -51,7 +51,7 @@ async def confirm(streams: StreamService, contracts: Mapping[str, ContractState]
         message = f"{contract_id} is not in CHAIN_CONTRACTS"
         raise NotFound(message)
 
-    async def end(unit: UnitOfWork) -> None:
+    async def end(unit: Rows) -> None:
         stored = (await unit.chain.lock_contracts([contract_id])).get(contract_id)
         before = state_of(configured, stored) if stored else configured
         after = before.confirmed()

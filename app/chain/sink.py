@@ -11,7 +11,7 @@ from app.chain.reread import reread
 from app.chain.rpc import StellarRpc
 from app.core.chain_port import StoredPosition
 from app.core.changes import Ingested  # noqa: TC001 - with the others
-from app.core.ports import Store, UnitOfWork
+from app.core.ports import Rows, Store
 from app.core.stream_service import Also, StreamService
 
 _AT_ONCE: Final = 1000
@@ -78,7 +78,7 @@ class ServiceSink:
     def _moving(self, after: ChainPosition | None, change: Callable[[StoredPosition], StoredPosition]) -> Also:
         """Return what compares the stored position with the one that was gone on from, and sets the next."""
 
-        async def move(unit: UnitOfWork) -> None:
+        async def move(unit: Rows) -> None:
             stored = await unit.chain.position(self._set)
             if stored.position != (None if after is None else after.cursor):
                 message = "another poller was here"

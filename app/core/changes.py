@@ -9,7 +9,7 @@ from app.core.chain import Outcome
 from app.core.clock import timestamp
 from app.core.errors import FluxoraError
 from app.core.event import Draft, Event
-from app.core.ports import ChainKey, UnitOfWork
+from app.core.ports import ChainKey, Rows
 
 if TYPE_CHECKING:
     from app.core.stream import Stream
@@ -47,7 +47,7 @@ class Changes:
         self._existing: set[str] = set()
         self._touched: dict[str, None] = {}
 
-    async def load(self, unit: UnitOfWork, ids: Collection[str]) -> None:
+    async def load(self, unit: Rows, ids: Collection[str]) -> None:
         """Lock the streams that exist."""
         self.streams = await unit.lock(ids)
         self._existing = set(self.streams)
@@ -65,7 +65,7 @@ class Changes:
         self.drafts.append(draft)
         self._tellers.append(result)
 
-    async def write(self, unit: UnitOfWork) -> None:
+    async def write(self, unit: Rows) -> None:
         """Store the streams and the keys."""
         await unit.insert([self.streams[key] for key in self._touched if key not in self._existing])
         await unit.update([self.streams[key] for key in self._touched if key in self._existing])

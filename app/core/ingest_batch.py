@@ -10,7 +10,7 @@ from app.core.chain import ChainEvent
 from app.core.chain_port import ChainReader, Glance, RawItem
 from app.core.changes import Changes, Ingested
 from app.core.contract.place import Hint
-from app.core.ports import UnitOfWork
+from app.core.ports import Rows
 from app.core.raw_batch import RawBatch
 from app.core.raw_entry import RawEntry
 from app.core.seed_batch import take_seeds
@@ -65,7 +65,7 @@ class IngestBatch:
                 self.results.append(self._seeds[-1][1])
         self.raw = RawBatch(reader, entries, self.changes)
 
-    async def take(self, unit: UnitOfWork) -> None:
+    async def take(self, unit: Rows) -> None:
         """Do all of it but the commit."""
         changes = self.changes
         ids = await self.raw.open(unit)

@@ -93,8 +93,8 @@ class Tail(Protocol):
         """Tell the follower, until cancelled; mend whatever breaks, and look_soon after each mending."""
 
 
-class UnitOfWork(Protocol):
-    """One transaction: rows first, then last the events."""
+class Rows(Protocol):
+    """What a transaction reads and writes before its events."""
 
     @property
     def chain(self) -> ChainTables:
@@ -115,16 +115,20 @@ class UnitOfWork(Protocol):
     async def mark_seen(self, keys: Sequence[ChainKey]) -> None:
         """Remember chain events for good. Raises WriteCollision if one is known."""
 
-    async def recall(self, key: str) -> Replay | None:
-        """Return the answer that was given under an idempotency key."""
+    async def recall(self, keys: Collection[str]) -> dict[str, Replay]:
+        """Return the answers that were given under these idempotency keys."""
 
     async def remember(self, key: IdempotencyKey, body: bytes) -> None:
         """Keep the answer. Raises WriteCollision if the key is known."""
 
+
+class UnitOfWork(Rows, Protocol):
+    """One transaction: rows first, then last the events."""
+
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         """Append to the log, last of all: it takes the log's lock, held through commit."""
 
-    async def record(self, actor: Actor, appended: Appended) -> None:
+    async def record(self, deeds: Sequence[tuple[Actor, Sequence[Event]]]) -> None:
         """Note who asked for what was appended."""
 
     async def commit(self) -> None:

@@ -16,7 +16,7 @@ from app.core.contract.seen import Seen
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import view
 from app.core.event import Draft, EventName
-from app.core.ports import UnitOfWork
+from app.core.ports import Rows
 from app.core.raw_entry import RawEntry, parked_item, waiting_entry
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class RawBatch:
         self.alarms: dict[str, str | None] = {}
         """Contracts whose emergencies changed, by source: what is on now, or None."""
 
-    async def open(self, unit: UnitOfWork) -> set[str]:
+    async def open(self, unit: Rows) -> set[str]:
         """Lock the contracts, sort the items, and return the ids of the streams that must be loaded."""
         if not self._entries:
             return set()
@@ -67,7 +67,7 @@ class RawBatch:
         self._tell(folded)
         self._after = folded.contracts
 
-    async def store(self, unit: UnitOfWork) -> None:
+    async def store(self, unit: Rows) -> None:
         """Store the contracts, and what waits."""
         if not self._entries:
             return
@@ -86,7 +86,7 @@ class RawBatch:
             [parked_item(*each, self._changes.now) for each in self._parked if each[0].waited is not None]
         )
 
-    async def _lock_contracts(self, unit: UnitOfWork) -> None:
+    async def _lock_contracts(self, unit: Rows) -> None:
         named = {entry.glance.contract_id for entry in self._entries}
         configured = {
             contract_id: state
@@ -99,7 +99,7 @@ class RawBatch:
             for contract_id, state in configured.items()
         }
 
-    async def _sort(self, unit: UnitOfWork) -> None:
+    async def _sort(self, unit: Rows) -> None:
         """Tell new items from those that are not for us, were seen, or wait already."""
         keys = {entry.key for entry in self._entries if entry.glance.found is not None}
         self._changes.seen |= await unit.seen({key for key in keys if key is not None})
@@ -129,7 +129,7 @@ class RawBatch:
             if entry.waited is not None:
                 self._park(entry, Parked(Why(entry.waited.why), entry.glance.reason))
 
-    async def _join_waiting(self, unit: UnitOfWork) -> None:
+    async def _join_waiting(self, unit: Rows) -> None:
         """Take what waits for streams that begin here into the batch: folded after it, it would be late."""
         asked: set[StreamKey] = set()
         known = {entry.waited.id for entry in self._entries if entry.waited}

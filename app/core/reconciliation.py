@@ -8,13 +8,13 @@ from app.core.clock import timestamp
 from app.core.contract.audit import StreamRecord, reconciled
 from app.core.contract.view import changed
 from app.core.event import Draft, EventName
-from app.core.ports import UnitOfWork
+from app.core.ports import Rows
 
 CAUSE = "reconciled"
 
 
 async def reconcile(
-    unit: UnitOfWork, changes: Changes, contract_id: str, records: Sequence[StreamRecord], ledger: int
+    unit: Rows, changes: Changes, contract_id: str, records: Sequence[StreamRecord], ledger: int
 ) -> None:
     """Compare records with the streams of a contract, as they were at a ledger; each difference is told."""
     await unit.chain.lock_contracts([contract_id])

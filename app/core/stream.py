@@ -136,7 +136,7 @@ class Stream:
     def to_json(self) -> dict[str, Any]:
         """Return the stream as its JSON object: camelCase names, in the order of the wire contract."""
         shown = {json_name: getattr(self, name) for name, json_name in JSON_NAMES.items()}
-        return shown if self.chain is None else shown | view(self.chain)
+        return shown if self.chain is None else {**shown, **view(self.chain)}
 
     @property
     def holding(self) -> Holding:

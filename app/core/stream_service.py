@@ -23,15 +23,16 @@ from app.core.errors import (
 from app.core.event import Draft, Event, EventName
 from app.core.ingest_batch import IngestBatch, glances_of
 from app.core.measures import Measures
-from app.core.ports import ChainKey, IdempotencyKey, Store, UnitOfWork
+from app.core.ports import ChainKey, IdempotencyKey, Rows, Store
 from app.core.precondition import Precondition
 from app.core.raw_entry import waiting_entry
 from app.core.reconciliation import reconcile
 from app.core.relay import Relay
+from app.core.shared_unit import Touched
 from app.core.stream import Status, Stream, StreamChange
 from app.core.writer import Writer
 
-Also = Callable[[UnitOfWork], Awaitable[None]]
+Also = Callable[[Rows], Awaitable[None]]
 """What a caller does in the same transaction; the store's units have the connection for it."""
 
 
@@ -77,8 +78,8 @@ class StreamService:
 
         """
 
-        async def work(unit: UnitOfWork) -> tuple[Created, Sequence[Draft]]:
-            if idempotency and (replay := await unit.recall(idempotency.key)):
+        async def work(unit: Rows) -> tuple[Created, Sequence[Draft]]:
+            if idempotency and (replay := (await unit.recall([idempotency.key])).get(idempotency.key)):
                 if replay.fingerprint != idempotency.fingerprint:
                     message = "this Idempotency-Key was used for another request"
                     raise IdempotencyMismatch(message)
@@ -95,7 +96,8 @@ class StreamService:
             draft = Draft(EventName.CREATED, stream, (), stream.created_at)
             return Created(body, stream.id, replayed=False), [draft]
 
-        result, _ = await self._writer.write(work, stream.id)
+        touched = Touched(stream.id, chain_key, idempotency.key if idempotency else None)
+        result, _ = await self._writer.write(work, touched)
         return result
 
     async def update(
@@ -139,7 +141,7 @@ class StreamService:
         self, stream_id: str, apply: Callable[[Stream, datetime], Outcome | None], reach: Limit | None
     ) -> Stream:
 
-        async def work(unit: UnitOfWork) -> tuple[Stream, Sequence[Draft]]:
+        async def work(unit: Rows) -> tuple[Stream, Sequence[Draft]]:
             stream = (await unit.lock([stream_id])).get(stream_id)
             if stream is None or not (reach is None or reach.shows(stream)):
                 message = f"there is no stream {stream_id}"
@@ -151,7 +153,7 @@ class StreamService:
             await unit.update([outcome.stream])
             return outcome.stream, [draft_of(outcome, now)]
 
-        result, _ = await self._writer.write(work, stream_id)
+        result, _ = await self._writer.write(work, Touched(stream_id))
         return result
 
     async def ingest(
@@ -165,14 +167,14 @@ class StreamService:
         """
         glances = await glances_of(self._reader, events, hints)
 
-        async def work(unit: UnitOfWork) -> tuple[IngestBatch, Sequence[Draft]]:
+        async def work(unit: Rows) -> tuple[IngestBatch, Sequence[Draft]]:
             if also is not None:
                 await also(unit)
             batch = IngestBatch(events, glances, self._reader, self.now())
             await batch.take(unit)
             return batch, batch.changes.drafts
 
-        return self._finish(*await self._writer.write(work, _only_target(events) if also is None else None))
+        return self._finish(*await self._writer.write(work, _only(events) if also is None else None))
 
     async def ingest_raw(self, items: Sequence[RawItem], also: Also | None = None) -> list[Ingested]:
         """Take items of `getEvents` as they are; see `ingest`."""
@@ -181,7 +183,7 @@ class StreamService:
     async def open_chain_streams(self, contract_id: str) -> list[int]:
         """Return the contract's numbers of the streams that it has not closed."""
 
-        async def work(unit: UnitOfWork) -> tuple[list[int], Sequence[Draft]]:
+        async def work(unit: Rows) -> tuple[list[int], Sequence[Draft]]:
             return await unit.chain.open_streams(contract_id), ()
 
         numbers, _ = await self._writer.write(work)
@@ -190,7 +192,7 @@ class StreamService:
     async def reconcile(self, contract_id: str, records: Sequence[StreamRecord], ledger: int) -> int:
         """Put streams right by the contract's own records, as of a ledger; returns how many differed."""
 
-        async def work(unit: UnitOfWork) -> tuple[Changes, Sequence[Draft]]:
+        async def work(unit: Rows) -> tuple[Changes, Sequence[Draft]]:
             changes = Changes(self.now())
             await reconcile(unit, changes, contract_id, records, ledger)
             return changes, changes.drafts
@@ -201,7 +203,7 @@ class StreamService:
     async def retry(self, parked_id: int) -> Ingested:
         """Try an item again that waits. Raises NotFound."""
 
-        async def work(unit: UnitOfWork) -> tuple[IngestBatch, Sequence[Draft]]:
+        async def work(unit: Rows) -> tuple[IngestBatch, Sequence[Draft]]:
             item = await unit.chain.parked(parked_id)
             if item is None:
                 message = f"no parked item {parked_id} waits"
@@ -232,9 +234,11 @@ class StreamService:
         return self._clock()
 
 
-def _only_target(events: Sequence[ChainEvent | RawItem]) -> str | None:
-    """Return the stream of a single seed event; what the chain's own items touch is known later."""
-    return None if len(events) != 1 or isinstance(events[0], Mapping) else events[0].target
+def _only(events: Sequence[ChainEvent | RawItem]) -> Touched | None:
+    """Return what a single seed event touches; what the chain's own items touch is known later."""
+    if len(events) != 1 or isinstance(events[0], Mapping):
+        return None
+    return Touched(events[0].target, events[0].key)
 
 
 def _refuse_chain(stream: Stream) -> None:

@@ -4,8 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
-from operator import attrgetter
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -15,8 +14,9 @@ from app.core.access.ports import Actor
 from app.core.errors import FluxoraError, Unavailable, WriteCollision
 from app.core.event import Draft, Event
 from app.core.measures import Measures
-from app.core.ports import Appended, Store, UnitOfWork
+from app.core.ports import Appended, Rows, Store, UnitOfWork
 from app.core.relay import Relay
+from app.core.shared_unit import SharedUnit, Touched
 
 _ATTEMPTS: Final = 5
 
@@ -28,19 +28,20 @@ _AWAY: Final = 2
 
 _logger = structlog.stdlib.get_logger(__name__)
 Result = TypeVar("Result")
-Work = Callable[[UnitOfWork], Awaitable[tuple[Result, Sequence[Draft]]]]
+Work = Callable[[Rows], Awaitable[tuple[Result, Sequence[Draft]]]]
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A unit of work that waits, and its caller. `target` is the one stream that it touches; None: more than that."""
+    """A unit of work that waits, and its caller. `touched` is all that it looks at; None: more than that."""
 
     work: Work[Any]
-    target: str | None
+    touched: Touched | None
     actor: Actor | None
     done: asyncio.Future[tuple[Any, Sequence[Event]]]
     result: Any = None
-    drafts: Sequence[Draft] = field(default=())
+    error: Exception | None = None
+    drafts: Sequence[Draft] = ()
 
 
 class _Apart(Exception):
@@ -51,7 +52,8 @@ class Writer:
     """Runs units of work, and publishes what they append once it is committed.
 
     Those that wait while a transaction is under way share the next one, if each touches a single stream. They are
-    finished whatever their callers do. A unit that fails leaves its group, which is then done one by one.
+    finished whatever their callers do. One that is refused is refused alone; when the database refuses the group, it is
+    done one by one.
     """
 
     def __init__(self, store: Store, relay: Relay, *, timeout: float, transactions: int, measures: Measures) -> None:
@@ -80,16 +82,16 @@ class Writer:
         while self._runners:
             await asyncio.wait(self._runners)
 
-    async def write(self, work: Work[Result], target: str | None = None) -> tuple[Result, Sequence[Event]]:
+    async def write(self, work: Work[Result], touched: Touched | None = None) -> tuple[Result, Sequence[Event]]:
         """Run a unit of work apart from its caller: the framework cancels a handler when its client disconnects.
 
-        `target`: the id of the only stream that it touches. It may then share a transaction, and is called again when
-        that has to be repeated.
+        `touched`: all that it looks at. It may then share a transaction, and is called again when that has to be
+        repeated.
         """
         if self._draining:
             message = "the service is shutting down"
             raise Unavailable(message)
-        entry = _Entry(work, target, ACTING.get(), asyncio.get_running_loop().create_future())
+        entry = _Entry(work, touched, ACTING.get(), asyncio.get_running_loop().create_future())
         self._enqueue(entry)
         done: set[asyncio.Future[tuple[Any, Sequence[Event]]]] = set()
         try:
@@ -123,13 +125,13 @@ class Writer:
             self._in_hand.difference_update(group)
 
     def _next_group(self) -> list[_Entry]:
-        """Take what is first, and what may go with it, in the order in which every writer locks streams."""
+        """Take what is first, and what may go with it."""
         group = [self._waiting.popleft()]
-        if group[0].target is None:
+        if group[0].touched is None:
             return group
-        while self._waiting and self._waiting[0].target is not None and len(group) < _GROUP:
+        while self._waiting and self._waiting[0].touched is not None and len(group) < _GROUP:
             group.append(self._waiting.popleft())
-        return sorted(group, key=attrgetter("target"))
+        return group
 
     async def _attempt(self, group: Sequence[_Entry]) -> None:
         if len(group) > 1:
@@ -168,38 +170,59 @@ class Writer:
         events = appended.events if appended else ()
         for entry in group:
             own, events = events[: len(entry.drafts)], events[len(entry.drafts) :]
-            entry.done.set_result((entry.result, own))
+            if entry.error is None:
+                entry.done.set_result((entry.result, own))
+            else:
+                entry.done.set_exception(entry.error)
 
     async def _transact(self, group: Sequence[_Entry]) -> Appended | None:
         async with self._store.begin() as unit:
-            await self._work(group, unit)
+            try:
+                await _work(group, unit)
+            except Exception as error:
+                if len(group) == 1:
+                    raise
+                raise _Apart from error
             drafts = [draft for entry in group for draft in entry.drafts]
             if not drafts:
                 await unit.commit()
                 return None
             async with self._relay.append_lock():
                 appended = await unit.append(drafts)
-                await _record(group, unit, appended)
+                await _record(group, unit, appended.events)
                 await unit.commit()
                 self._relay.publish_committed(appended)
             return appended
 
-    async def _work(self, group: Sequence[_Entry], unit: UnitOfWork) -> None:
+
+async def _work(group: Sequence[_Entry], unit: UnitOfWork) -> None:
+    touched = [entry.touched for entry in group if entry.touched is not None]
+    if not touched:
         for entry in group:
-            try:
-                entry.result, entry.drafts = await entry.work(unit)
-            except Exception as error:
-                if len(group) == 1:
-                    raise
-                raise _Apart from error
+            entry.result, entry.drafts = await entry.work(unit)
+        return
+    shared = SharedUnit(unit)
+    await shared.load(touched)
+    for entry in group:
+        entry.error, entry.drafts = None, ()
+        try:
+            entry.result, entry.drafts = await entry.work(shared)
+        except Exception as error:  # noqa: BLE001 - its caller is told
+            shared.forget()
+            entry.error = error
+        else:
+            shared.keep()
+    await shared.save()
 
 
-async def _record(group: Sequence[_Entry], unit: UnitOfWork, appended: Appended) -> None:
-    events = appended.events
+async def _record(group: Sequence[_Entry], unit: UnitOfWork, events: Sequence[Event]) -> None:
+    deeds = []
     for entry in group:
         own, events = events[: len(entry.drafts)], events[len(entry.drafts) :]
         if entry.actor is not None and own:
-            await unit.record(entry.actor, Appended(appended.after, own))
+            deeds.append((entry.actor, own))
+    if deeds:
+        await unit.record(deeds)
 
 
 def _log_failure(done: asyncio.Future[Any]) -> None:

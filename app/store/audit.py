@@ -1,5 +1,7 @@
 """The record of who did what."""
 
+from typing import Any
+
 import orjson
 from databases.core import Connection
 from sqlalchemy import insert
@@ -9,11 +11,14 @@ from app.core.clock import timestamp, utc_now
 from app.store.tables import audit
 
 
-async def record(
-    connection: Connection, actor: Actor, first: str | None = None, last: str | None = None, count: int = 0
-) -> None:
+async def record(connection: Connection, actor: Actor) -> None:
     """Note who did what, in the transaction that does it."""
-    values = {
+    await connection.execute(insert(audit).values(audit_row(actor)))
+
+
+def audit_row(actor: Actor, first: str | None = None, last: str | None = None, count: int = 0) -> dict[str, Any]:
+    """Return the row of a deed. `first` and `last` are the ids of the `count` events that it made."""
+    return {
         "at": timestamp(utc_now()),
         "principal": actor.principal,
         "action": actor.action,
@@ -24,4 +29,3 @@ async def record(
         "count": count,
         "detail": orjson.dumps(actor.detail or {}).decode(),
     }
-    await connection.execute(insert(audit).values(values))

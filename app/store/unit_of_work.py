@@ -8,7 +8,7 @@ from sqlalchemy import Table, and_, select, update
 
 from app.core.access.ports import Actor
 from app.core.clock import timestamp, utc_now
-from app.core.event import Draft
+from app.core.event import Draft, Event
 from app.core.ports import (
     Appended,
     ChainKey,
@@ -18,12 +18,12 @@ from app.core.ports import (
     sorted_unique,
 )
 from app.core.stream import Stream
-from app.store.audit import record
+from app.store.audit import audit_row
 from app.store.chain_tables import SqlChainTables
 from app.store.dialect import Dialect, Row, Transaction
 from app.store.event_log import COLUMNS, event_of, position_of
 from app.store.rows import STREAM_COLUMNS, document, event_row, key_rows, stream_of, stream_row
-from app.store.tables import chain_events, idempotency_keys, stream_events, streams
+from app.store.tables import audit, chain_events, idempotency_keys, stream_events, streams
 
 Result = TypeVar("Result")
 
@@ -98,10 +98,11 @@ class SqlUnitOfWork:
         """Remember chain events for good, in their order, for the same reason."""
         await self._insert(chain_events, key_rows(sorted(keys)))
 
-    async def recall(self, key: str) -> Replay | None:
-        """Return the answer that was given under an idempotency key."""
-        row = await self._connection.fetch_one(select(idempotency_keys).where(idempotency_keys.c.key == key))
-        return None if row is None else Replay(row["fingerprint"], row["body"].encode())
+    async def recall(self, keys: Collection[str]) -> dict[str, Replay]:
+        """Return the answers that were given under these idempotency keys."""
+        query = select(idempotency_keys).where(idempotency_keys.c.key.in_(self._dialect.values(keys)))
+        rows = await self._connection.fetch_all(query)
+        return {row["key"]: Replay(row["fingerprint"], row["body"].encode()) for row in rows}
 
     async def remember(self, key: IdempotencyKey, body: bytes) -> None:
         """Keep the answer."""
@@ -120,10 +121,10 @@ class SqlUnitOfWork:
         ]
         return Appended(position.at(position.head), events)
 
-    async def record(self, actor: Actor, appended: Appended) -> None:
+    async def record(self, deeds: Sequence[tuple[Actor, Sequence[Event]]]) -> None:
         """Note who asked for what was appended."""
-        first, last = appended.events[0].id, appended.events[-1].id
-        await record(self._connection, actor, first, last, len(appended.events))
+        rows = [audit_row(actor, events[0].id, events[-1].id, len(events)) for actor, events in deeds]
+        await self._insert(audit, rows)
 
     async def commit(self) -> None:
         """Commit."""

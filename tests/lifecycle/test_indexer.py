@@ -146,6 +146,57 @@ async def test_two_indexers_one_of_them_killed_and_a_second_that_ends_well(make_
             assert await asyncio.to_thread(each.end, signal.SIGTERM) == 0
 
 
+@pytest.mark.postgresql
+async def test_a_leader_that_was_asleep_wakes_up_beside_the_next_one(make_server, nodes):
+    """Both take themselves for the one that reads; only one of them can store."""
+    nodes.add()
+    server = make_server(backend="postgresql", **reading(nodes, chain_poller="off"))
+    wanted = told(DENSE)
+    nodes.chain.set(paused=True, latest=FIRST + 20)
+    async with follow(server, "sse") as one, follow(server, "websocket") as two:
+        pair = [await asyncio.to_thread(Index, server, {}) for _ in range(2)]
+        await one.count(30, 30)
+        [leader] = [each for each in pair if each.leads()]
+        [other] = [each for each in pair if each is not leader]
+        leader.process.send_signal(signal.SIGSTOP)
+        await asyncio.to_thread(until, other.leads, 30)
+        had = len(one.events)
+        nodes.chain.set(paused=False)
+        await one.count(had + 1, 30)
+        leader.process.send_signal(signal.SIGCONT)
+        for client in (one, two):
+            await client.until(lambda c=client: got(c)[-1] == wanted[-1], 45)
+            assert got(client) == wanted
+        for each in pair:
+            assert await asyncio.to_thread(each.end, signal.SIGTERM) == 0
+
+
+@pytest.mark.postgresql
+async def test_a_database_that_is_restarted_while_the_chain_is_read(own_cluster, start, nodes):
+    nodes.add(EIGHT)
+    nodes.add()
+    [server] = await start(None, **reading(nodes))
+    wanted = told(DENSE)
+    async with follow(server, "sse", cursor="") as one, follow(server, "websocket", cursor="") as two:
+        for pause in (0.2, 1.5):
+            had = len(one.events)
+            await one.count(had + 20, 30)
+            await asyncio.to_thread(own_cluster.stop)
+            await asyncio.sleep(pause)
+            await asyncio.to_thread(own_cluster.start)
+        for client in (one, two):
+            await client.until(lambda c=client: c.events and got(c)[-1] == wanted[-1], 45)
+        async with api_of(server) as api:
+            log = (await api.get("/api/events", params={"limit": 1000})).json()["events"]
+        assert [
+            (each["chain"]["transactionHash"], each["chain"]["eventIndex"], each["cause"]) for each in log
+        ] == wanted
+        for client in (one, two):
+            received = got(client)
+            assert received == wanted[len(wanted) - len(received) :]
+            assert len(received) > len(wanted) - 60
+
+
 async def test_a_gap_is_told_everywhere_and_an_operator_goes_on_after_it(make_server, backend):
     with nodes_of("dense", latest=FIRST + 20) as nodes:
         node = nodes.add()

@@ -247,9 +247,10 @@ class MemoryUnit:
             raise WriteCollision
         self._chain += keys
 
-    async def recall(self, key: str) -> Replay | None:
+    async def recall(self, keys: Collection[str]) -> dict[str, Replay]:
         await asyncio.sleep(0)
-        return self._replays.get(key) or self._store.replays.get(key)
+        known = {**self._store.replays, **self._replays}
+        return {key: known[key] for key in keys if key in known}
 
     async def remember(self, key: IdempotencyKey, body: bytes) -> None:
         await self._acquire(self._store.row_lock(f"idempotency key {key.key}"))
@@ -257,8 +258,8 @@ class MemoryUnit:
             raise WriteCollision
         self._replays[key.key] = Replay(key.fingerprint, body)
 
-    async def record(self, actor: Actor, appended: Appended) -> None:
-        self._store.recorded += [(actor.principal, event.stream_id) for event in appended.events]
+    async def record(self, deeds: Sequence[tuple[Actor, Sequence[Event]]]) -> None:
+        self._store.recorded += [(actor.principal, event.stream_id) for actor, events in deeds for event in events]
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         log = self._store.log

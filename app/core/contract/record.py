@@ -9,6 +9,7 @@ from app.core.contract.reading import Reading
 from app.core.contract.state import ContractState, Pending
 from app.core.contract.stream import ChainStream
 
+_NAMES: Final = tuple(field.name for field in fields(ChainStream) if field.init)
 _WIDE: Final = frozenset({
     "number", "deposit", "rate", "start", "cliff", "end", "dust", "withdrawn", "refunded", "keeper_paid", "keeper_fee",
     "relayer_fees", "parent", "source", "previous", "next",
@@ -18,10 +19,10 @@ _WIDE: Final = frozenset({
 
 def stream_record(stream: ChainStream) -> dict[str, Any]:
     """Return the stream as JSON; only `stream_of` reads it."""
-    record: dict[str, Any] = {}
-    for field in fields(stream):
-        value = getattr(stream, field.name)
-        record[field.name] = str(value) if field.name in _WIDE and value is not None else value
+    record: dict[str, Any] = {name: getattr(stream, name) for name in _NAMES}
+    for name in _WIDE:
+        if record[name] is not None:
+            record[name] = str(record[name])
     record["born"], record["last"] = stream.born.to_json(), stream.last.to_json()
     record["readings"] = [[r.kind, str(r.checkpoint), str(r.checkpoint_at)] for r in stream.readings]
     record["metadata"] = None if stream.metadata is None else [list(pair) for pair in stream.metadata]

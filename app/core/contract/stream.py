@@ -1,6 +1,8 @@
 """A stream as the chain has it: exact, and with what the events left open."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from app.core.accrual import Holding, Terms, accrued, accrued_by
 from app.core.contract.place import Place
@@ -58,6 +60,8 @@ class ChainStream:
     next: int | None = None
     rate_changed_ledger: int = 0
     doubtful: bool = False
+    shown: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    """What `app.core.contract.view` made of it: an event needs it four times."""
 
     @property
     def id(self) -> str:

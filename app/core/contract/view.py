@@ -1,6 +1,7 @@
 """A chain stream as the members of its JSON object, as docs/wire-contract names them."""
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 from app.core.contract.stream import ChainStream
 from app.core.contract.tokens import in_tokens
@@ -11,8 +12,14 @@ _UNTOLD: Final = frozenset({"lastEvent"})
 """It differs after every event, like `version` and `updatedAt`: `changed` does not name it."""
 
 
-def view(stream: ChainStream) -> dict[str, Any]:
+def view(stream: ChainStream) -> Mapping[str, Any]:
     """Return all members of the stream's JSON but `version`, `createdAt` and `updatedAt`, which the store gives."""
+    if stream.shown is None:
+        object.__setattr__(stream, "shown", _members(stream))
+    return cast("Mapping[str, Any]", stream.shown)
+
+
+def _members(stream: ChainStream) -> dict[str, Any]:
     decimals = stream.decimals or 0
     return {
         "id": stream.id,
@@ -34,8 +41,12 @@ def view(stream: ChainStream) -> dict[str, Any]:
 
 def changed(before: ChainStream, after: ChainStream) -> tuple[str, ...]:
     """Return the names of the members that differ, those of `base` as `base.<name>`."""
-    old, new = _flat(before), _flat(after)
-    return tuple(name for name, value in new.items() if old[name] != value and name not in _UNTOLD)
+    old, new = view(before), view(after)
+    names = [name for name, value in new.items() if old[name] != value and name not in _UNTOLD]
+    if "base" in names:
+        names.remove("base")
+        names += [f"base.{name}" for name, value in new["base"].items() if old["base"][name] != value]
+    return tuple(names)
 
 
 def _chain_members(stream: ChainStream) -> dict[str, Any]:
@@ -106,8 +117,3 @@ def _memo_text(memo: str | None) -> str | None:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return None
-
-
-def _flat(stream: ChainStream) -> dict[str, Any]:
-    members = view(stream)
-    return members | {f"base.{name}": value for name, value in members.pop("base").items()}

@@ -1,0 +1,87 @@
+"""Items of `getEvents` through the API, in batches of 1,000: `python -m benchmarks.raw_items`, on each database.
+
+The items are of simulated contracts, whose tokens are configured. One client posts the next batch after the answer.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from app.core.contract.seen import Seen
+from benchmarks.contenders import post
+from benchmarks.single_writes import cpu
+from tests.support.chain_encode import raw_of
+from tests.support.contract_sim import Sim, contract_address
+from tests.support.postgres import Cluster, find_binaries
+from tests.support.server import Server
+
+CONTRACTS: Final = 12
+ITEMS: Final = 12_000
+BATCH: Final = 1000
+
+
+def lives() -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return contracts with their tokens, and the items of all, in the chain's order."""
+    sims = [
+        Sim(random.Random(number), address=contract_address(f"c{number}"), token=contract_address(f"t{number}"))
+        for number in range(CONTRACTS)
+    ]
+    seen: list[Seen] = []
+    while len(seen) < ITEMS:
+        for number, sim in enumerate(sims):
+            seen += [own(each, number) for each in sim.call()]
+    seen.sort(key=lambda each: (each.place.ledger, each.place.transaction_hash, each.place.index))
+    return {sim.address: sim.token for sim in sims}, [raw_of(each, sims[0].people[0]) for each in seen[:ITEMS]]
+
+
+def own(seen: Seen, number: int) -> Seen:
+    """Return an event in a transaction that no other contract has."""
+    digest = f"{number:02x}{seen.place.transaction_hash[2:]}"
+    return replace(seen, place=replace(seen.place, transaction_hash=digest))
+
+
+async def measure(server: Server, items: list[dict[str, Any]]) -> tuple[float, float]:
+    """Return items a second, and microseconds of CPU for each."""
+    bodies = [json.dumps({"events": items[start : start + BATCH]}).encode() for start in range(0, len(items), BATCH)]
+    spent, begun = cpu(server), time.perf_counter()
+    for body in bodies:
+        answer = await post(server.port, "/api/events", body)
+        if b'"parked":0' not in answer:
+            sys.exit(answer[-300:].decode())
+    seconds = time.perf_counter() - begun
+    return len(items) / seconds, (cpu(server) - spent) / len(items) * 1e6
+
+
+def main() -> None:
+    """Measure SQLite, and PostgreSQL if it is here."""
+    contracts, items = lives()
+    binaries = find_binaries()
+    cluster = Cluster(binaries) if binaries else None
+    if cluster:
+        cluster.start()
+    configured = ",".join(f"{address}:7:{token}" for address, token in contracts.items())
+    try:
+        for number in range(3):
+            databases = {"SQLite": ""} | ({"PostgreSQL": cluster.create_database(f"items{number}")} if cluster else {})
+            for name, url in databases.items():
+                with tempfile.TemporaryDirectory(prefix="fluxora-items-") as folder:
+                    settings: dict[str, Any] = {"chain_contracts": configured} | ({"database_url": url} if url else {})
+                    server = Server(Path(folder), **settings).start()
+                    try:
+                        rate, spent = asyncio.run(measure(server, items))
+                    finally:
+                        server.stop()
+                print(f"{number + 1}. {name}: {rate:,.0f} items/s, {spent:.0f} us of CPU an item")
+    finally:
+        if cluster:
+            cluster.remove()
+
+
+if __name__ == "__main__":
+    main()
