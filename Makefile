@@ -52,6 +52,7 @@ bench: $(VENV)/.dev ## measure against other servers, and write benchmarks/RESUL
 
 torture: $(VENV)/.dev ## a long run under all that clients and proxies do wrong (TORTURE="--minutes 60")
 	$(BIN)/python -m benchmarks.torture $(TORTURE)
+	$(BIN)/python -m benchmarks.autobahn
 	$(BIN)/python -m pytest tests/docs/test_proxies.py tests/lifecycle/test_many_processes.py
 
 format: $(VENV)/.dev ## format the code
