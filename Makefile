@@ -51,6 +51,7 @@ bench: $(VENV)/.dev ## measure against other servers, and write benchmarks/RESUL
 	$(BIN)/python -m benchmarks.processes
 
 torture: $(VENV)/.dev ## a long run under all that clients and proxies do wrong (TORTURE="--minutes 60")
+	.ci/programs
 	$(BIN)/python -m benchmarks.torture $(TORTURE)
 	$(BIN)/python -m benchmarks.autobahn
 	$(BIN)/python -m pytest tests/docs/test_proxies.py tests/lifecycle/test_many_processes.py

@@ -52,7 +52,9 @@ class Example:
     def __init__(self, *command: str) -> None:
         self.lines: list[str] = []
         self.errors: list[str] = []
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # Those that read what is typed end with it.
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         self._threads = [
             threading.Thread(target=self._read, args=(stream, lines), daemon=True)
             for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
