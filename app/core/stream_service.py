@@ -14,12 +14,7 @@ from app.core.clock import Clock, utc_now
 from app.core.contract.audit import StreamRecord
 from app.core.contract.place import Hint
 from app.core.encoding import encode
-from app.core.errors import (
-    Conflict,
-    IdempotencyMismatch,
-    NotFound,
-    PreconditionFailed,
-)
+from app.core.errors import Conflict, IdempotencyMismatch, NotFound, PreconditionFailed
 from app.core.event import Draft, Event, EventName
 from app.core.ingest_batch import IngestBatch, glances_of
 from app.core.measures import Measures

@@ -46,7 +46,7 @@ async def open_view(page: Page, site: Server, view: str) -> None:
     elif view == "write":
         await expect(page.locator("#stream")).to_contain_text("paused")
     else:
-        await expect(page.locator(".told li").first).to_contain_text("paused")
+        await expect(page.locator(".told li:visible").first).to_contain_text("paused")
 
 
 async def press(page: Page, name: str) -> None:
