@@ -32,6 +32,9 @@ async def client(port: int, until: float, latencies: list[float]) -> None:
             raise RuntimeError(head.decode())
         await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
         latencies.append(time.monotonic() - begun)
+        if b"connection: close" in head:  # after its thousandth request
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.close()
 
 

@@ -1,12 +1,12 @@
 """SQLite, through aiosqlite: the embedded default."""
 
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import orjson
 from databases import Database
 from databases.core import Connection
@@ -15,16 +15,15 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.store.dialect import Row, behind
-from app.store.sqlite_connection import PooledConnection
 from app.store.sqlite_pool import READERS, PooledDatabase
 
 
 class _Transaction:
-    def __init__(self, connection: PooledConnection) -> None:
+    def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
     async def commit(self) -> None:
-        await self._connection.hop(_doing("COMMIT"))
+        await self._connection.execute("COMMIT")
 
 
 class SQLite:
@@ -52,14 +51,13 @@ class SQLite:
     @asynccontextmanager
     async def transaction(self, connection: Connection) -> AsyncIterator[_Transaction]:
         """Open a transaction that writes from the start: a deferred one that has read fails when it meets another."""
-        raw: PooledConnection = connection.raw_connection
-        raw.defer(_doing("BEGIN IMMEDIATE"))
+        raw: aiosqlite.Connection = connection.raw_connection
+        await raw.execute("BEGIN IMMEDIATE")
         try:
             yield _Transaction(raw)
         finally:
-            raw.forget()
             if raw.in_transaction:
-                await raw.hop(_doing("ROLLBACK"))
+                await raw.execute("ROLLBACK")
 
     def rows(self, document: str, columns: Sequence[Column[Any]]) -> FromClause:
         """Return a JSON list of objects as a table."""
@@ -74,18 +72,12 @@ class SQLite:
 
     async def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows, prepared once: half the time of one statement that takes them apart from JSON."""
-        connection.raw_connection.defer(_inserting(table, rows))
+        await connection.raw_connection.executemany(_insert_of(table, tuple(rows[0])), rows)
 
     async def append(self, connection: Connection, table: Table, rows: Sequence[Row], *, after: int) -> Sequence[int]:
         """Insert rows; AUTOINCREMENT numbers those of one transaction without a gap, as there is one writer."""
-        insert_all = _inserting(table, rows)
-
-        def run(raw: sqlite3.Connection) -> int:
-            insert_all(raw)
-            last: int = raw.execute("SELECT last_insert_rowid()").fetchone()[0]
-            return last
-
-        last = await connection.raw_connection.hop(run)
+        await self.insert(connection, table, rows)
+        ((last,),) = await connection.raw_connection.execute_fetchall("SELECT last_insert_rowid()")
         ids = range(last - len(rows) + 1, last + 1)
         if ids[0] <= after:
             raise behind(after)
@@ -106,15 +98,6 @@ class SQLite:
         """Return nothing: a file does not tell that it was restored; see `python -m app new-epoch`."""
         del connection
         return ""
-
-
-def _doing(statement: str) -> Callable[[sqlite3.Connection], None]:
-    return lambda connection: connection.execute(statement).close()
-
-
-def _inserting(table: Table, rows: Sequence[Row]) -> Callable[[sqlite3.Connection], None]:
-    statement = _insert_of(table, tuple(rows[0]))
-    return lambda connection: connection.executemany(statement, rows).close()
 
 
 @cache
