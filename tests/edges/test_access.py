@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import statistics
 import time
 
 import httpx
@@ -18,8 +19,11 @@ from stellar_sdk import Keypair, MuxedAccount
 
 from app.bootstrap import Application
 from app.core.access.grant import Scope
+from app.core.access.ports import ApiKey
 from app.settings import Settings
+from app.web.access.keyring import Keyring
 from app.web.access.policy import POLICY, PUBLIC
+from app.web.access.secrets import digest_of, new_key
 from tests.conftest import api_of
 from tests.support.data import CONTRACT, new_stream
 from tests.support.feeds import TRANSPORTS, follow
@@ -290,6 +294,51 @@ async def test_a_ticket_used_twice_also_in_two_processes_at_once(make_server, ba
 async def open_sse(http, server, ticket) -> int:
     async with http.stream("GET", f"{server.base}/sse/streams", params={"ticket": ticket}) as answer:
         return answer.status_code
+
+
+async def test_timing_of_key_comparison():
+    """How long a wrong key takes does not tell whether its id is one of ours, nor how much of it is right."""
+    key, key_id = new_key()
+    stored = ApiKey(key_id, "x", digest_of(key), frozenset({Scope.ADMIN}), None, 0.0, None, None, None)
+
+    class Kept:
+        async def keys(self):
+            return [stored]
+
+    keyring = Keyring(frozenset(), Kept())
+    await keyring.look()
+    other = new_key()[0]
+    tried = {
+        "right": key,
+        "wrong at its end": key[:-1] + ("A" if key[-1] != "A" else "B"),
+        "wrong from its beginning": f"fxk_{key_id}_{other.split('_')[2]}",
+        "of nobody": other,
+    }
+    keyring._looked_at = (
+        time.time() + 3600
+    )  # an unknown id is looked for, a few times a second: that is not what is timed
+    took = {name: [] for name in tried}
+    for _ in range(2000):
+        for name, text in tried.items():
+            began = time.perf_counter_ns()
+            found = await keyring.principal(text)
+            took[name].append(time.perf_counter_ns() - began)
+            assert (found is not None) == (name == "right")
+    wrong = [statistics.median(times) for name, times in took.items() if name != "right"]
+    assert max(wrong) < 1.5 * min(wrong), wrong
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_ticket_from_a_log(closed, transport):
+    """There is none in it; one that was written down elsewhere is spent."""
+    ticket = httpx.post(f"{closed.base}/api/tickets", headers=bearer(token())).json()["ticket"]
+    async with follow(closed, transport, ticket=ticket):
+        assert ticket not in json.dumps(closed.lines)
+        with pytest.raises((websockets.InvalidStatus, httpx.HTTPStatusError)) as refused:
+            async with follow(closed, transport, ticket=ticket):
+                pass
+        assert refused.value.response.status_code == 401
+    assert ticket not in json.dumps(closed.lines)
 
 
 async def test_a_long_lived_secret_in_a_url(make_server):
