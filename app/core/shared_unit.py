@@ -78,7 +78,8 @@ class SharedUnit:
             await unit.update(list(written.changed.values()))
         if written.seen:
             await unit.mark_seen(list(written.seen))
-        for key, body in written.remembered.values():
+        # In one order, as streams are locked: two groups with the same keys must not wait in a circle.
+        for _, (key, body) in sorted(written.remembered.items()):
             await unit.remember(key, body)
 
     async def lock(self, ids: Collection[str]) -> dict[str, Stream]:

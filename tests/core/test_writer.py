@@ -1,13 +1,19 @@
 """Units of work that share a transaction: each caller hears of its own, and one's failure is nobody else's."""
 
 import asyncio
+import random
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from app.core.access.acting import ACTING
 from app.core.access.ports import Actor
+from app.core.chain import StreamUpdated
 from app.core.errors import Conflict, Unavailable
+from app.core.ports import IdempotencyKey
+from app.core.precondition import Precondition
+from app.core.stream import Status, StreamChange
 from tests.core.test_stream_service import NEW, process, published
 from tests.support.memory import MemoryUnit
 from tests.support.virtual import virtual
@@ -94,3 +100,38 @@ async def test_each_is_recorded_with_who_asked():
     await asyncio.gather(*(asyncio.create_task(create(n)) for n in range(6)))
     assert here.store.units == 1
     assert sorted(here.store.recorded) == [(f"key:{n}", new(n).id) for n in range(6)]
+
+
+def asked(here, chance: random.Random):
+    """One write of some kind, on one of four streams."""
+    name = f"stream-{chance.randrange(4)}"
+    key = IdempotencyKey(f"k{chance.randrange(3)}", "f") if chance.random() < 0.4 else None
+    chain_key = (f"t{chance.randrange(4)}", 0) if chance.random() < 0.4 else None
+    status = chance.choice([Status.PAUSED, Status.ACTIVE, Status.COMPLETED])
+    expected = Precondition(frozenset({chance.randrange(1, 4)})) if chance.random() < 0.3 else None
+    return chance.choice([
+        lambda: here.streams.create(replace(NEW, id=name), chain_key, key),
+        lambda: here.streams.create(replace(NEW, id=name), chain_key, key),
+        lambda: here.streams.update(name, StreamChange(status=status), expected),
+        lambda: here.streams.cancel(name, expected),
+        lambda: here.streams.ingest([StreamUpdated(name, chain_key or ("t9", 0), StreamChange(status=status))]),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(60))
+@virtual
+async def test_what_shares_a_transaction_ends_as_one_after_the_other(seed):
+    alone, together = await process(), await process()
+    for here in (alone, together):
+        here.streams._clock = lambda: datetime(2026, 1, 1, tzinfo=UTC)
+    first = [asked(alone, random.Random(f"{seed} {number}")) for number in range(30)]
+    second = [asked(together, random.Random(f"{seed} {number}")) for number in range(30)]
+    one_by_one = [repr(await asyncio.gather(each(), return_exceptions=True)) for each in first]
+    at_once = [repr([each]) for each in await asyncio.gather(*(each() for each in second), return_exceptions=True)]
+    assert at_once == one_by_one
+    assert together.store.units < alone.store.units
+    assert together.store.streams == alone.store.streams
+    assert together.store.chain == alone.store.chain
+    assert together.store.replays == alone.store.replays
+    assert published(together) == published(alone)
+    assert any("Conflict(" in each for each in at_once)
