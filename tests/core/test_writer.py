@@ -124,6 +124,8 @@ async def test_what_shares_a_transaction_ends_as_one_after_the_other(seed):
     alone, together = await process(), await process()
     for here in (alone, together):
         here.streams._clock = lambda: datetime(2026, 1, 1, tzinfo=UTC)
+        await here.streams.create(replace(NEW, id="stream-0"), None, None)
+        await here.streams.create(replace(NEW, id="stream-1"), ("t0", 0), IdempotencyKey("k0", "f"))
     first = [asked(alone, random.Random(f"{seed} {number}")) for number in range(30)]
     second = [asked(together, random.Random(f"{seed} {number}")) for number in range(30)]
     one_by_one = [repr(await asyncio.gather(each(), return_exceptions=True)) for each in first]
