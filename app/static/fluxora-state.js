@@ -1,7 +1,30 @@
-/** What streams are now: a live Map of them, and what each has accrued. */
-import { isFinal, matches, sleep } from "./fluxora-streams.js";
+/** What a filter wants, what streams are now (a live Map of them), and what each has accrued. */
+import { isFinal, sleep } from "./fluxora-streams.js";
 
 const I128 = 2n ** 127n - 1n, LONGEST_WAIT = 30_000;
+
+export const list = (value) => [value].flat().filter((each) => each !== undefined && each !== null);
+
+/** Whether an event is wanted by a filter: OR within a field, AND across. */
+export function matches(filter, event) {
+  const { payload = {}, detail, chain } = event;
+  const of = {
+    participant: [payload.sender, payload.recipient],
+    recipient: [payload.recipient],
+  };
+  if (event.cause === "recipient_changed") for (const each of Object.values(of)) each.push(detail?.from);
+  return Object.entries(filter).every(([field, wanted]) => {
+    const found = of[field] ?? [event[field] ?? payload[field] ?? chain?.[field]];
+    return !list(wanted).length || list(wanted).some((value) => found.includes(value));
+  });
+}
+
+/** One filter that lets through at least what any of these does. */
+export function superset([first, ...others]) {
+  const shared = Object.keys(first).filter((field) => others.every((each) => field in each));
+  return Object.fromEntries(shared.map((field) =>
+    [field, [...new Set([first, ...others].flatMap((each) => list(each[field])))]]));
+}
 
 /** The streams as they are: a Map of the newest `limit`, from a snapshot and the events since. */
 export class Streams extends Map {

@@ -1,7 +1,7 @@
 /** The feed of fluxora-streams for browsers and Node 20+. Types and words: fluxora-streams.d.ts, docs/reference. */
-import { Streams } from "./fluxora-state.js";
+import { list, Streams, superset } from "./fluxora-state.js";
 
-export { accrued } from "./fluxora-state.js";
+export { accrued, matches } from "./fluxora-state.js";
 
 const LONGEST_WAIT = 30_000, STABLE = 5000, DIAL = 5000, LONGEST_PAUSE = 3_600_000;
 const MOST_BYTES = 4000; // The service takes 4,096 in a message,
@@ -13,7 +13,6 @@ const PASSING_STATUSES = new Set([408, 425, 429]);
 
 export const isFinal = (status) => status >= 400 && status < 500 && !PASSING_STATUSES.has(status);
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-const list = (value) => [value].flat().filter((each) => each !== undefined && each !== null);
 const page = globalThis.document;
 
 export class FeedError extends Error {
@@ -22,27 +21,6 @@ export class FeedError extends Error {
     Object.assign(this, details);
     this.name = "FeedError";
   }
-}
-
-/** Whether an event is wanted by a filter: OR within a field, AND across. */
-export function matches(filter, event) {
-  const { payload = {}, detail, chain } = event;
-  const of = {
-    participant: [payload.sender, payload.recipient],
-    recipient: [payload.recipient],
-  };
-  if (event.cause === "recipient_changed") for (const each of Object.values(of)) each.push(detail?.from);
-  return Object.entries(filter).every(([field, wanted]) => {
-    const found = of[field] ?? [event[field] ?? payload[field] ?? chain?.[field]];
-    return !list(wanted).length || list(wanted).some((value) => found.includes(value));
-  });
-}
-
-/** One filter that lets through at least what any of these does. */
-function superset([first, ...others]) {
-  const shared = Object.keys(first).filter((field) => others.every((each) => field in each));
-  return Object.fromEntries(shared.map((field) =>
-    [field, [...new Set([first, ...others].flatMap((each) => list(each[field])))]]));
 }
 
 function address(base, path, fields) {
