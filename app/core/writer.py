@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import structlog
 
@@ -127,6 +127,8 @@ class Writer:
                     if not entry.done.done():
                         entry.done.set_exception(error)
             self._in_hand.difference_update(group)
+        # At once, not when its callback comes: what is enqueued in between would wait for nobody.
+        self._runners.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _next_group(self) -> list[_Entry]:
         """Take what is first, and what may go with it."""
