@@ -102,6 +102,19 @@ async def test_each_is_recorded_with_who_asked():
     assert sorted(here.store.recorded) == [(f"key:{n}", new(n).id) for n in range(6)]
 
 
+@pytest.mark.parametrize("turns", range(40))
+@virtual
+async def test_one_that_comes_while_the_last_ends_does_not_wait_for_another(turns):
+    """Whatever turn of the loop it comes in: a runner that has looked for the last time takes nothing more."""
+    here = await process()
+    first = asyncio.create_task(here.streams.create(new(1), None, None))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    others = [asyncio.create_task(here.streams.create(new(n), None, None)) for n in (2, 3)]
+    await asyncio.gather(first, *others)
+    assert len(published(here)) == 3
+
+
 def asked(here, chance: random.Random):
     """One write of some kind, on one of four streams."""
     name = f"stream-{chance.randrange(4)}"
