@@ -82,9 +82,17 @@ class Pool:
         self._uri = f"file:{quote(path)}?mode=rw"
         self._timeout = timeout
         self._idle: list[PooledConnection] = []
+        self._looking = asyncio.Lock()
 
     async def acquire(self) -> PooledConnection:
         """Return a connection on which nothing is open, to the file that stands at the path now. Raises Unfit."""
+        # One at a time: who came while another follows a new file would read it under the epoch of the lost one.
+        async with self._looking:
+            await self._look()
+        return self._idle.pop() if self._idle else await self._open()
+
+    async def _look(self) -> None:
+        """Follow the file if it was replaced. Raises Unfit."""
         file = _identity(self._path)
         if file is None and self._file is not None:
             message = f"the database file {self._path.name} is gone"
@@ -93,7 +101,6 @@ class Pool:
             await self._follow(file)
         if self._wal is None:
             self._wal = _identity(self._beside("-wal"))
-        return self._idle.pop() if self._idle else await self._open()
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
@@ -103,6 +110,14 @@ class Pool:
         replaced, self._file = self._file is not None, file
         if not replaced:
             return
+        try:
+            await self._begin_another_history()
+        except BaseException:
+            self._file = _UNKNOWN
+            raise
+        _logger.warning("database_file_replaced", file=str(self._path))
+
+    async def _begin_another_history(self) -> None:
         await self.close()
         if self._wal is not None and self._wal == _identity(self._beside("-wal")):
             # The log of the file that is gone would be written into its successor.
@@ -111,15 +126,9 @@ class Pool:
         self._wal = None
         connection = await self._open()
         try:
-            await connection.hop(
-                lambda raw: raw.execute("UPDATE log_state SET token = lower(hex(randomblob(8)))").close()
-            )
-        except BaseException:
-            self._file = _UNKNOWN
-            raise
+            await connection.hop(lambda raw: raw.execute(_ANOTHER_HISTORY).close())
         finally:
             await connection.close()
-        _logger.warning("database_file_replaced", file=str(self._path))
 
     async def _open(self) -> PooledConnection:
         def connect() -> sqlite3.Connection:
