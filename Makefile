@@ -68,7 +68,7 @@ lock: $(VENV)/.dev ## resolve and pin the dependencies again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --extra server pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command "make lock" --constraint requirements.txt --extra server --group dev pyproject.toml -o requirements-dev.txt
+		--custom-compile-command "make lock" --constraint requirements.txt --extra server --extra traces --group dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove what was installed and built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -30,6 +30,7 @@ from app.store.event_log import SqlEventLog
 from app.store.retention import Retention
 from app.store.schema import opened
 from app.store.store import SqlStore
+from app.trace_wiring import traces_of
 from app.web.access.hosts import Hosts
 from app.web.access.rates import Rates
 from app.web.access.roll_call import RollCall
@@ -65,6 +66,7 @@ class Application:
         )
         self.database = self.dialect.connect()
         self.store = SqlStore(self.database, self.dialect)
+        self.traces = traces_of(settings)
         self.services = self._wire(settings, report, workers)
         self.quart: Quart = create_quart(self.services)
         self.quick = QuickFeeds(self.services)
@@ -91,7 +93,7 @@ class Application:
         return any(sum(each.by_transport.values()) < most for each in others)
 
     def _wire(self, settings: Settings, report: Report | None, workers: Workers | None) -> Services:
-        measures, gate = Measures(), gate_of(settings, self.store)
+        measures, gate = Measures(self.traces), gate_of(settings, self.store)
         hub = Hub(
             ring_events=settings.ring_events,
             ring_bytes=settings.ring_bytes,
@@ -120,6 +122,7 @@ class Application:
             streams=self._streams(settings, relay, outages, measures),
             guard=_guard(settings, report),
             workers=workers,
+            traces=self.traces,
             chain=Chain(polled=bool(settings.rpc_urls)),
             background=Background(),
             gate=gate,
@@ -171,6 +174,8 @@ class Application:
             chain = chain_runners(settings, services, self.store, reads=reads)
             async with services.background.running({**runners, **self._tails(), **chain}):
                 yield
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
     def _tails(self) -> dict[str, Runner]:
         """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""

@@ -47,6 +47,12 @@ class Settings(AccessSettings, ChainSettings):
         None, description="`nats://` or `tls://`, comma-separated: NATS JetStream carries events between processes"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="OpenTelemetry collector that gets traces by OTLP over HTTP, as in `http://127.0.0.1:4318`",
+    )
+    otel_service_name: str = Field("fluxora-streams", min_length=1, description="name of the service in traces")
     access_log: bool = Field(
         default=False, description="`true`: a log line for every request, not for writes and failures alone"
     )

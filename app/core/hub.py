@@ -92,6 +92,7 @@ class Hub:
             subscription.wake(self.flushed)
         self._round = None
         self._publishes.clear()
+        self.measures.tracer.forget()
         self.pages.clear()
         self._ring = self._new_ring(recent[0].seq - 1 if recent else position.head)
         if recent:
@@ -192,6 +193,7 @@ class Hub:
         now = loop.time()
         while self._publishes and self._publishes[0][0] <= self.flushed:
             self.measures.commit_to_write.observe(now - self._publishes.popleft()[1])
+        self.measures.tracer.flushed(self.flushed)
         self._next_round = now + self._tick
         if self.flushed < self.head:
             self._schedule()

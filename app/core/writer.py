@@ -1,8 +1,9 @@
 """The write path: units of work share transactions, what they append is published, and each caller hears of its own."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
@@ -37,11 +38,15 @@ Work = Callable[[Rows], Awaitable[tuple[Result, Sequence[Draft]]]]
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A unit of work that waits, and its caller. `touched` is all that it looks at; None: more than that."""
+    """A unit of work that waits, and its caller. `touched` is all that it looks at; None: more than that.
+
+    `place` is where its caller stands in a trace, if anybody follows it.
+    """
 
     work: Work[Any]
     touched: Touched | None
     actor: Actor | None
+    place: object | None
     done: asyncio.Future[tuple[Any, Sequence[Event]]]
     result: Any = None
     error: Exception | None = None
@@ -95,7 +100,8 @@ class Writer:
         if self._draining:
             message = "the service is shutting down"
             raise Unavailable(message)
-        entry = _Entry(work, touched, ACTING.get(), asyncio.get_running_loop().create_future())
+        outcome = asyncio.get_running_loop().create_future()
+        entry = _Entry(work, touched, ACTING.get(), self._measures.tracer.here(), outcome)
         self._enqueue(entry)
         done: set[asyncio.Future[tuple[Any, Sequence[Event]]]] = set()
         try:
@@ -173,15 +179,14 @@ class Writer:
     async def _commit(self, group: Sequence[_Entry]) -> None:
         with self._measures.writes.time():
             appended = await self._transact(group)
-        events = appended.events if appended else ()
-        for entry in group:
-            own, events = events[: len(entry.drafts)], events[len(entry.drafts) :]
+        for entry, own in _shares(group, appended.events if appended else ()):
             if entry.error is None:
                 entry.done.set_result((entry.result, own))
             else:
                 entry.done.set_exception(entry.error)
 
     async def _transact(self, group: Sequence[_Entry]) -> Appended | None:
+        begun = time.time_ns()
         async with self._store.begin() as unit:
             try:
                 await _work(group, unit)
@@ -198,6 +203,8 @@ class Writer:
                 await _record(group, unit, appended.events)
                 await unit.commit()
                 self._relay.publish_committed(appended)
+                traced = [(each.place, own) for each, own in _shares(group, appended.events) if each.place and own]
+                self._measures.tracer.committed(traced, begun=begun)
             return appended
 
 
@@ -222,13 +229,16 @@ async def _work(group: Sequence[_Entry], unit: UnitOfWork) -> None:
 
 
 async def _record(group: Sequence[_Entry], unit: UnitOfWork, events: Sequence[Event]) -> None:
-    deeds = []
-    for entry in group:
-        own, events = events[: len(entry.drafts)], events[len(entry.drafts) :]
-        if entry.actor is not None and own:
-            deeds.append((entry.actor, own))
+    deeds = [(entry.actor, own) for entry, own in _shares(group, events) if entry.actor is not None and own]
     if deeds:
         await unit.record(deeds)
+
+
+def _shares(group: Sequence[_Entry], events: Sequence[Event]) -> Iterator[tuple[_Entry, Sequence[Event]]]:
+    """Give each unit its own of the events that a group appended."""
+    for entry in group:
+        own, events = events[: len(entry.drafts)], events[len(entry.drafts) :]
+        yield entry, own
 
 
 def _log_failure(done: asyncio.Future[Any]) -> None:

@@ -14,6 +14,7 @@ from app.web.ops import health, pages
 from app.web.ops.openapi import SECURITY_SCHEMES, OpenAPI
 from app.web.representation import represented
 from app.web.request_log import RequestLog
+from app.web.request_traces import RequestTraces
 from app.web.root_path import RootPath
 from app.web.services import EXTENSION, Services
 from app.web.unread_body import AnswerAfterBody
@@ -46,6 +47,8 @@ def create_quart(running: Services) -> Quart:
     app.asgi_app = RootPath(handlers, running.settings.root_path.rstrip("/"))  # type: ignore[method-assign]
     log = RequestLog(running)
     log.register(app)
+    if running.traces is not None:
+        RequestTraces(running.traces).register(app)
     running.hosts.register(app)
     running.origins.register(app)
     app.after_request(partial(_end, running, log))

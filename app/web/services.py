@@ -24,6 +24,7 @@ from app.web.feed.connections import Connections
 from app.web.feed.liveness import Liveness
 from app.web.origins import Origins
 from app.web.refusals import Refusals
+from app.web.request_traces import Traces
 from app.web.traffic import Traffic
 
 EXTENSION: Final = "fluxora"
@@ -137,6 +138,7 @@ class Services:
     liveness: Liveness
     background: Background
     workers: Workers | None = None
+    traces: Traces | None = None
     chain: Chain = field(default_factory=Chain)
     refusals: Refusals = field(default_factory=Refusals)
     traffic: Traffic = field(default_factory=Traffic)
