@@ -55,7 +55,7 @@ export interface FeedState {
   name: StateName;
   /** Why, in words for people. */
   reason: string;
-  transport?: "websocket" | "sse" | "fake";
+  transport?: "websocket" | "sse" | "poll" | "fake";
   /** Whether tabs share the connection, and whether it is this tab's. */
   shared?: boolean;
   owner?: boolean;
@@ -107,8 +107,10 @@ export interface FeedOptions {
   share?: boolean;
   /** Whom the token is for, where the token does not say: tabs share only if it is the same. */
   principal?: string;
-  /** Only these, instead of a WebSocket and else SSE. */
-  transports?: ("websocket" | "sse")[];
+  /** Only these, instead of a WebSocket, else SSE, and else the log page by page. */
+  transports?: ("websocket" | "sse" | "poll")[];
+  /** Milliseconds between two pages, where neither a WebSocket nor SSE gets through; 5,000. */
+  poll?: number;
   /** Streams that `streams` holds at most; 10,000. */
   maxStreams?: number;
   /** Events that wait for a slow reader at most; 10,000. Then the feed pauses. */

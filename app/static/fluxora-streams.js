@@ -3,7 +3,7 @@ import { list, Streams, superset } from "./fluxora-state.js";
 
 export { accrued, matches } from "./fluxora-state.js";
 
-const LONGEST_WAIT = 30_000, STABLE = 5000, DIAL = 5000, LONGEST_PAUSE = 3_600_000;
+const LONGEST_WAIT = 30_000, STABLE = 5000, DIAL = 5000, LONGEST_PAUSE = 3_600_000, SSE_PAUSE = 600_000;
 const MOST_BYTES = 4000; // The service takes 4,096 in a message,
 const MOST_MESSAGES = 8, WINDOW = 10_500; // and 10 of them in 10 s.
 const MOST_FILTERS = 20;
@@ -30,7 +30,7 @@ function address(base, path, fields) {
   return url;
 }
 
-async function ask(url, token, more) {
+export async function ask(url, token, more) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const response = await fetch(url, { cache: "no-store", headers, ...more });
   if (response.status === 200) return response;
@@ -39,6 +39,7 @@ async function ask(url, token, more) {
   const ms = after === null ? NaN : /^\d+$/.test(after) ? after * 1000 : Date.parse(after) - Date.now();
   throw new FeedError(problem.detail ?? problem.title ?? `the service answered ${response.status}`, {
     status: response.status,
+    problem,
     told: ms >= 0 ? ms * (1 + Math.random() / 2) : undefined,
   });
 }
@@ -108,7 +109,13 @@ function webSocketLink(line, token) {
 
 function sseLink(line, token) {
   const abort = new AbortController();
-  const link = { kind: "sse", heardAt: Date.now(), filters: line.filters, close: () => abort.abort() };
+  // The greeting comes at once: a proxy that holds it back would hold the events back, too.
+  const late = setTimeout(() => {
+    link.silent = true;
+    abort.abort(new FeedError("SSE stayed silent"));
+  }, Math.min(4 * DIAL, line.options.silence ?? 4 * DIAL));
+  const close = () => { clearTimeout(late); abort.abort(); };
+  const link = { kind: "sse", heardAt: Date.now(), filters: line.filters, close };
   let told, block = {}, rest = "";
   const dispatch = () => {
     const { id, retry, data } = block;
@@ -128,16 +135,16 @@ function sseLink(line, token) {
     else if (field === "retry" && /^\d+$/.test(value)) block.retry = Number(value);
   };
   const run = async () => {
-    const timer = setTimeout(() => abort.abort(), 4 * DIAL);
     const signal = abort.signal, headers = { Accept: "text/event-stream" };
     if (token) headers.Authorization = `Bearer ${token}`;
-    const response = await ask(line.url("sse/streams", true), token, { signal, headers }).finally(() => clearTimeout(timer));
+    const response = await ask(line.url("sse/streams", true), token, { signal, headers });
     if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new FeedError("the answer is no feed");
     link.heardAt = Date.now();
     const decoder = new TextDecoder();
     for (const reader = response.body.getReader(); ;) {
       const { done, value } = await reader.read();
       if (signal.aborted) return;
+      clearTimeout(late);
       if (done) throw new FeedError(link.closing ?? "the service ended the feed");
       link.heardAt = Date.now();
       line.stats.bytes += value.length;
@@ -149,6 +156,7 @@ function sseLink(line, token) {
     }
   };
   run().catch(({ message, status, told: after }) => {
+    clearTimeout(late);
     if (line.link === link) line.ended(link, { reason: message, status, told: after ?? told });
   });
   return link;
@@ -158,7 +166,7 @@ function sseLink(line, token) {
 export class Line {
   constructor(base, options, stats, cursor, say) {
     Object.assign(this, { base, options, stats, cursor, say, filters: [options.filter], failures: 0, turn: 0 });
-    Object.assign(this, { pace: 1000, socketAt: 0, socketPause: options.retrySocket ?? 60_000, ticked: Date.now() });
+    Object.assign(this, { pace: 1000, socketAt: 0, socketPause: options.retrySocket ?? 60_000, sseAt: 0, ssePause: SSE_PAUSE, ticked: Date.now() });
     this.nudge = this.nudge.bind(this);
   }
 
@@ -216,7 +224,8 @@ export class Line {
     }
   }
 
-  get canSocket() { return !!globalThis.WebSocket && (this.options.transports ?? ["websocket"]).includes("websocket"); }
+  may(transport) { return this.options.transports?.includes(transport) ?? true; }
+  get canSocket() { return !!globalThis.WebSocket && this.may("websocket"); }
 
   async dial() {
     this.hangUp();
@@ -229,13 +238,14 @@ export class Line {
       if (turn === this.turn) this.wait(`no token: ${error.message}`);
       return;
     }
+    const socket = this.canSocket && (Date.now() >= this.socketAt || this.options.transports?.length === 1);
+    const polls = !socket && Date.now() < this.sseAt && await import("./fluxora-poll.js").catch(() => {});
     if (turn !== this.turn) return;
     if (this.refusals && token === this.refused) return this.refuse("the token was refused, and there is no new one");
     this.used = token;
     this.stats.dials += 1;
-    const socket = this.canSocket && (Date.now() >= this.socketAt || this.options.transports?.length === 1);
     try {
-      this.link = (socket ? webSocketLink : sseLink)(this, token);
+      this.link = (socket ? webSocketLink : polls ? polls.pollLink : sseLink)(this, token);
     } catch {
       this.socketAt = Date.now() + this.socketPause; // A token that cannot stand in a subprotocol, a policy of the page.
       this.link = sseLink(this, token);
@@ -253,9 +263,10 @@ export class Line {
     link.liveAt ??= Date.now();
     link.synced = true;
     if (link.kind === "websocket") this.socketPause = this.options.retrySocket ?? 60_000;
-    else this.socketAt = Math.max(this.socketAt, Date.now());
+    else if (link.kind === "sse") this.ssePause = SSE_PAUSE;
+    if (link.kind !== "websocket") this.socketAt = Math.max(this.socketAt, Date.now());
     this.refusals = 0;
-    this.state("live", link.kind === "sse" && this.canSocket ? "over SSE: a WebSocket did not get through" : "connected");
+    this.state("live", link.words ?? (link.kind === "sse" && this.canSocket ? "over SSE: a WebSocket did not get through" : "connected"));
   }
 
   take(link, message) {
@@ -289,8 +300,13 @@ export class Line {
       this.socketFailed();
       return this.dial();
     }
-    // Nobody answers at all: that says nothing about WebSockets.
-    if (link.kind === "sse" && !link.liveAt && !status) this.socketAt = 0;
+    if (link.silent && this.may("poll")) {
+      this.sseAt = Date.now() + this.ssePause;
+      this.ssePause = Math.min(LONGEST_PAUSE, this.ssePause * 2);
+      return this.dial();
+    }
+    // Nobody answers at all: that says nothing about the transports.
+    if (link.kind !== "websocket" && !link.liveAt && !status) this.socketAt = this.sseAt = 0;
     this.wait(reason, renewed ? 0 : told);
   }
 
@@ -331,7 +347,7 @@ export class Line {
 
   probeLife(link, quiet) {
     const now = Date.now();
-    if (link.kind === "sse") {
+    if (link.kind !== "websocket") {
       if (now - link.heardAt > quiet) this.dead();
     } else if (!link.deadline && link.room() <= now && link.send('{"type":"ping"}')) {
       Object.assign(link, { pinged: now, deadline: now + (this.options.pong ?? DIAL) });
@@ -356,7 +372,7 @@ export class Line {
     if (this.link !== link) return;
     if (link.kind === "websocket" && now - link.heardAt > silence) this.probeLife(link);
     if (link.kind === "sse" && now - link.heardAt > silence * 1.8) return this.dead();
-    if (link.kind === "sse" && this.canSocket && now >= this.socketAt && !this.probe) {
+    if (link.kind !== "websocket" && this.canSocket && now >= this.socketAt && !this.probe) {
       try { this.probe = webSocketLink(this, this.used); } catch { this.socketFailed(); }
     }
   }

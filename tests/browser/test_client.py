@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import time
 
+import jwt
 import pytest
 from playwright.async_api import BrowserContext, Page
 
 from tests.browser.test_browser_clients import until, whole_log, write_burst
 from tests.conftest import api_of
 from tests.support.data import address, created, stream_id, updated
-from tests.support.proxy import NoUpgrades, Proxy
+from tests.support.proxy import Buffering, NoUpgrades, Proxy
 from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
@@ -26,6 +28,7 @@ async ([url, options]) => {
   (async () => { for await (const event of feed) got.events.push(event); })();
 }
 """
+SECRET = "a secret of thirty-two characters"
 LIVE = "feed.state.name === 'live'"
 
 
@@ -97,6 +100,82 @@ async def test_where_upgrades_are_blocked_it_uses_sse_and_later_a_websocket(page
         await write(site, created())
         await expect_log(page, await whole_log(site, before))
     assert proxy.seen >= 1
+
+
+@pytest.mark.parametrize("gives_head", [True, False])
+async def test_where_sse_is_held_back_too_it_polls_and_later_takes_a_websocket(page, site, gives_head):
+    before = await head(site)
+    async with Buffering(site.port, gives_head=gives_head) as proxy:
+        base = f"http://127.0.0.1:{proxy.port}"
+        await open_feed(page, base, share=False, silence=1500, retrySocket=4000, poll=200)
+        assert await page.evaluate("feed.state.transport") == "poll"
+        assert "by polling" in await page.evaluate("feed.state.reason")
+        await write_burst(site, 20, asyncio.Event())
+        await expect_log(page, await whole_log(site, before))
+        proxy.blocking = False
+        writing = asyncio.create_task(write_burst(site, 200, asyncio.Event()))
+        await until(page, "feed.state.transport === 'websocket'")
+        await writing
+        await write(site, created())
+        await expect_log(page, await whole_log(site, before))
+
+
+async def test_polling_with_a_filter_and_a_cursor_that_is_no_more(page, site):
+    person = address("polled")
+    async with Buffering(site.port, gives_head=False) as proxy:
+        base = f"http://127.0.0.1:{proxy.port}"
+        options = {"share": False, "silence": 500, "poll": 200, "filter": {"recipient": person}}
+        await open_feed(page, base, lastEventId="0123456789-1", **options)
+        await until(page, "got.resets.length === 1")
+        assert await page.evaluate("[got.resets[0].event, got.resets[0].reason]") == ["feed.reset", "epoch"]
+        await write(site, created(), created(recipient=person), created())
+        await until(page, "got.events.length === 1")
+        # The cursor comes up to the head, though the newest event is not wanted.
+        await until(page, f"feed.lastEventId === {json.dumps(await head(site))}")
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_a_page_that_is_frozen_in_the_background(context: BrowserContext, site, transport):
+    page = await context.new_page()
+    before = await head(site)
+    await open_feed(page, site.base, transports=[transport], share=False)
+    await write(site, created())
+    await until(page, "got.events.length === 1")
+    session = await context.new_cdp_session(page)
+    await session.send("Page.setWebLifecycleState", {"state": "frozen"})
+    await write_burst(site, 100, asyncio.Event())
+    await session.send("Page.setWebLifecycleState", {"state": "active"})
+    await write(site, created())
+    await expect_log(page, await whole_log(site, before))
+
+
+@pytest.fixture
+def signed_in(make_server):
+    return make_server(jwt_secret=SECRET, read_access="signed-in", token_expiring_seconds=1, retry_ms=200)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_a_token_that_expires_costs_no_event(page, signed_in, transport):
+    """A token for 3 s, and another each time that one is asked for."""
+    before, reader = await head(signed_in), address("reader")
+    given = []
+
+    async def token() -> str:
+        claims = {"sub": reader, "exp": time.time() + 3, "scope": "streams:read"}
+        given.append(jwt.encode(claims, SECRET, "HS256"))
+        return given[-1]
+
+    await page.expose_function("newToken", token)
+    await page.goto(f"{signed_in.base}/asyncapi.json")
+    start = START.replace("...options,", "...options, getToken: newToken,")
+    await page.evaluate(start, ["/", {"transports": [transport], "share": False}])
+    await until(page, LIVE)
+    end = time.monotonic() + 6
+    while time.monotonic() < end:
+        await write(signed_in, created(recipient=reader))
+        await asyncio.sleep(0.05)
+    await expect_log(page, await whole_log(signed_in, before))
+    assert len(given) >= 3
 
 
 async def test_an_open_but_dead_connection_is_noticed(page, site):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 STATIC = ROOT / "app" / "static"
 PACKAGE = ROOT / "clients" / "js"
-MODULES = ("fluxora-streams.js", "fluxora-state.js", "fluxora-tabs.js", "fluxora-testing.js")
+MODULES = ("fluxora-streams.js", "fluxora-state.js", "fluxora-tabs.js", "fluxora-poll.js", "fluxora-testing.js")
 MOST_BYTES = 8_000
 EXPORTED = re.compile(r"^export (?:declare )?(?:async )?(?:class|function|const) (\w+)", re.MULTILINE)
 FOLLOW = """
@@ -68,7 +68,7 @@ def test_it_imports_nothing_but_its_own():
 def test_the_types_name_what_is_exported():
     exports = set(EXPORTED.findall((STATIC / MODULES[0]).read_text()))
     # For the other modules, not for those who use the client.
-    exports -= {"Line", "sleep", "isFinal"}
+    exports -= {"Line", "ask", "sleep", "isFinal"}
     types = (STATIC / "fluxora-streams.d.ts").read_text()
     assert set(EXPORTED.findall(types)) == exports | {"accrued", "matches"}
     testing = (STATIC / "fluxora-testing.d.ts").read_text()

@@ -252,3 +252,4 @@ def test_every_snippet_is_run():
     assert {named(block.document) for block in SNIPPETS} == {"README.md", "docs/how-to/follow-in-a-browser.md"}
     assert re.search("new EventSource", text)
     assert re.search("new WebSocket", text)
+    assert re.search("new StreamFeed", text)

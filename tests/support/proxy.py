@@ -8,6 +8,8 @@ class _Link:
     def __init__(self) -> None:
         self.sent = b""
         self.silent = False
+        self.held = b""
+        self.gave_head = False
 
 
 class Proxy:
@@ -38,6 +40,10 @@ class Proxy:
 
     def _look(self, link: _Link) -> None:
         """See what a client said before it is forwarded; OSError ends the connection."""
+
+    def _given(self, link: _Link, data: bytes) -> bytes:
+        """Say what of an answer goes on now."""
+        return data
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
@@ -71,6 +77,8 @@ class Proxy:
                 if remember:
                     link.sent = (link.sent + data)[-10_000:]
                     self._look(link)
+                else:
+                    data = self._given(link, data)
                 if not link.silent:
                     writer.write(data)
                     await writer.drain()
@@ -92,3 +100,24 @@ class NoUpgrades(Proxy):
         if not self.silent:
             raise ConnectionAbortedError
         link.silent = True
+
+
+class Buffering(NoUpgrades):
+    """One that lets no WebSocket through and holds SSE back, as scanners do: all, or all but its head.
+
+    While it blocks; then the next connections are let through.
+    """
+
+    def __init__(self, target: int, *, gives_head: bool) -> None:
+        super().__init__(target, silent=True)
+        self._gives_head = gives_head
+
+    def _given(self, link: _Link, data: bytes) -> bytes:
+        if not self.blocking or b"GET /sse/streams" not in link.sent:
+            return data
+        link.held += data
+        head, end, body = link.held.partition(b"\r\n\r\n")
+        if not self._gives_head or not end or link.gave_head:
+            return b""
+        link.gave_head, link.held = True, body
+        return head + end
