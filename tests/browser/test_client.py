@@ -107,7 +107,7 @@ async def test_where_sse_is_held_back_too_it_polls_and_later_takes_a_websocket(p
     before = await head(site)
     async with Buffering(site.port, gives_head=gives_head) as proxy:
         base = f"http://127.0.0.1:{proxy.port}"
-        await open_feed(page, base, share=False, silence=1500, retrySocket=4000, poll=200)
+        await open_feed(page, base, share=False, silence=700, retrySocket=2000, poll=100)
         assert await page.evaluate("feed.state.transport") == "poll"
         assert "by polling" in await page.evaluate("feed.state.reason")
         await write_burst(site, 20, asyncio.Event())
@@ -124,7 +124,7 @@ async def test_polling_with_a_filter_and_a_cursor_that_is_no_more(page, site):
     person = address("polled")
     async with Buffering(site.port, gives_head=False) as proxy:
         base = f"http://127.0.0.1:{proxy.port}"
-        options = {"share": False, "silence": 500, "poll": 200, "filter": {"recipient": person}}
+        options = {"share": False, "silence": 700, "poll": 100, "filter": {"recipient": person}}
         await open_feed(page, base, lastEventId="0123456789-1", **options)
         await until(page, "got.resets.length === 1")
         assert await page.evaluate("[got.resets[0].event, got.resets[0].reason]") == ["feed.reset", "epoch"]

@@ -27,8 +27,8 @@ def collector():
 
 
 @pytest.fixture
-def traced(collector, make_server, backend):
-    return make_server(backend=backend, otel_exporter_otlp_endpoint=collector.base, **SENT_SOON)
+def traced(collector, make_server):
+    return make_server(otel_exporter_otlp_endpoint=collector.base, **SENT_SOON)
 
 
 def traceparent(number: int, *, sampled: bool = True) -> dict[str, str]:

@@ -109,7 +109,7 @@ class Buffering(NoUpgrades):
     """
 
     def __init__(self, target: int, *, gives_head: bool) -> None:
-        super().__init__(target, silent=True)
+        super().__init__(target, silent=False)
         self._gives_head = gives_head
 
     def _given(self, link: _Link, data: bytes) -> bytes:
