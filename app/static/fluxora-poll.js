@@ -19,7 +19,8 @@ export function pollLink(line, token) {
   });
   const now = async () => {
     const url = line.url("api/streams");
-    url.search = "limit=1";
+    url.search = line.base.search;
+    url.searchParams.set("limit", 1);
     return (await get(url)).headers.get("Last-Event-ID");
   };
   /** Like the feeds: a cursor that cannot be served is no error, but a new beginning. */
@@ -40,7 +41,9 @@ export function pollLink(line, token) {
     return body.events.length === PAGE;
   };
   const run = async () => {
-    line.cursor ??= await now();
+    const start = line.cursor ?? await now();
+    if (signal.aborted) return;
+    line.cursor = start;
     while (!signal.aborted) {
       const more = await page().catch((error) => {
         const ofCursor = error.status === 410 || error.problem?.errors?.some(({ field }) => field === "after");
