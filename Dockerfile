@@ -3,7 +3,7 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/fluxora
 COPY requirements.txt ./
-RUN /opt/fluxora/bin/python -m pip install --no-cache-dir --require-hashes -r requirements.txt
+RUN /opt/fluxora/bin/python -m pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 COPY . .
 RUN /opt/fluxora/bin/python -m pip install --no-cache-dir --no-deps .
 

@@ -194,7 +194,8 @@ async def test_a_database_that_is_restarted_while_the_chain_is_read(own_cluster,
         for client in (one, two):
             received = got(client)
             assert received == wanted[len(wanted) - len(received) :]
-            assert len(received) > len(wanted) - 60
+            # From its first event on, wherever the reading was when it came; 20 before each restart, at least.
+            assert len(received) >= 40
 
 
 async def test_a_gap_is_told_everywhere_and_an_operator_goes_on_after_it(make_server, backend):
