@@ -61,6 +61,8 @@ class Relay:
         self._offering_until = 0.0
         self._committed = hub.cursor
         self.latency_ms: float | None = None
+        self.floor = 0
+        """Up to where the log is pruned, as the last look found it."""
         self.published: Counter[str] = Counter()
         """Events by the way they came: `commit` of this process, `tail`, or `log`."""
 
@@ -81,6 +83,7 @@ class Relay:
     async def warm_up(self, recent: int) -> None:
         """Start the hub at the log's head, with the newest `recent` events in its ring."""
         position = await self._log.position()
+        self.floor = position.floor
         self._hub.rebase(position)
         self._committed = self._hub.cursor
         start = max(position.floor, position.head - recent)
@@ -176,7 +179,7 @@ class Relay:
         begun = time.perf_counter()
         position = await self._log.position()
         self.latency_ms = round((time.perf_counter() - begun) * 1000, 2)
-        self._committed = position.at(position.head)
+        self._committed, self.floor = position.at(position.head), position.floor
         if position.epoch != hub.epoch or (position.head < before.seq and hub.cursor == before):
             hub.rebase(position)
         await self._wait_for_tail(position.head)

@@ -73,7 +73,7 @@ async def test_metrics_follow_what_happens(own_server):
         after = metrics(own_server)
     assert after["fluxora_events_published_total"] == before["fluxora_events_published_total"] + 1
     assert (after["fluxora_connectionswebsocket"], after["fluxora_connectionssse"]) == (1, 1)
-    assert after["fluxora_log_head"] == int(event["id"].split("-")[1])
+    assert after["fluxora_log_head"] == int(event["id"].split("-")[1]) == after["fluxora_log_events"]
     assert after["fluxora_outages"] == 0
     assert after["fluxora_database_latency_seconds"] > 0
 

@@ -71,6 +71,7 @@ async def test_only_what_is_too_old_and_too_many_goes(make_server):
     until(lambda: log_of(server) == ids[10:])
     assert [line["events"] for line in server.logged("pruned")] in ([], [10])
     assert (await reason_at(server, ids[8]), await reason_at(server, ids[9])) == ("pruned", None)
+    until(lambda: "fluxora_log_events 30.0" in httpx.get(f"{server.base}/metrics").text)
 
 
 async def reason_at(server, cursor: str) -> str | None:

@@ -42,6 +42,8 @@ class _Snapshot(Collector):
             "fluxora_connections_terminated", "Connections ended as slow or vanished", running.liveness.terminated
         )
         yield GaugeMetricFamily("fluxora_log_head", "Newest published sequence number", running.hub.head)
+        kept = max(0, running.hub.head - running.relay.floor)
+        yield GaugeMetricFamily("fluxora_log_events", "Events kept in the log; holes in its ids count, too", kept)
         failures = CounterMetricFamily("fluxora_task_failures", "Failures of background tasks", labels=["task"])
         for task, count in running.background.failures.items():
             failures.add_metric([task], count)
