@@ -19,6 +19,25 @@ pytest_plugins = ["tests.support.leftovers"]
 ON_CI = bool(os.environ.get("CI"))
 
 
+LONG = {
+    "test_broker.py",
+    "test_commands.py",
+    "test_grants_everywhere.py",
+    "test_indexer.py",
+    "test_many_processes.py",
+    "test_openapi.py",
+    "test_packaging.py",
+    "test_shutdown.py",
+    "test_workers.py",
+}
+"""Their tests take up to a minute each: begun last, one of them would run alone at the end."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def skip_or_fail(reason: str) -> None:
     """A newcomer's machine may lack something; CI may not."""
     if ON_CI:
