@@ -75,10 +75,10 @@ def index() -> None:
 @click.option("--to", metavar="REVISION", help="go to this revision, forwards or back")
 def migrate(to: str | None) -> None:
     """Bring the database's schema up to date."""
-    from app.store import schema
+    from app.store import migrations
 
     settings = settings_or_refuse()
-    schema.migrate(settings.database_url.get_secret_value(), settings.database_schema, to)
+    migrations.migrate(settings.database_url.get_secret_value(), settings.database_schema, to)
 
 
 @main.command()

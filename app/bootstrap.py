@@ -11,9 +11,6 @@ from typing import Final
 import structlog
 from quart import Quart
 
-from app.broker.consumer import JetStreamTail
-from app.broker.jetstream import Broker
-from app.broker.publisher import Publisher
 from app.chain.reader import ConfiguredReader
 from app.chain_wiring import chain_runners
 from app.core.background import Background, Runner
@@ -179,19 +176,14 @@ class Application:
 
     def _tails(self) -> dict[str, Runner]:
         """Return what brings other processes' commits: a broker if there is one, else the database's notifications."""
-        relay, hub, url = self.services.relay, self.services.hub, self.settings.relay_url
+        url = self.settings.relay_url
         elected = self.dialect.elected_tail() if url else None
         if url and elected:
-            broker = Broker(url.get_secret_value())
-            publisher = Publisher(self.services.log, broker)
-            tail = JetStreamTail(broker, lambda: hub.epoch)
-            return {
-                "elected": partial(elected.run, publisher),
-                "publisher": publisher.run,
-                "tail": partial(tail.run, relay),
-            }
+            from app.broker_wiring import broker_runners  # noqa: PLC0415 - its packages take 130 ms, and few need them
+
+            return broker_runners(url.get_secret_value(), self.services, elected)
         notified = self.dialect.tail()
-        return {"tail": partial(notified.run, relay)} if notified else {}
+        return {"tail": partial(notified.run, self.services.relay)} if notified else {}
 
 
 def _liveness(settings: Settings) -> Liveness:

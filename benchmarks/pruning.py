@@ -22,7 +22,8 @@ from app.core.clock import timestamp, utc_now
 from app.core.event import Draft, EventName
 from app.store import retention
 from app.store.address import dialect_for, parse_database_url
-from app.store.schema import migrate, opened
+from app.store.migrations import migrate
+from app.store.schema import opened
 from app.store.store import SqlStore
 from tests.store.conftest import new_stream
 from tests.support.postgres import Cluster, find_binaries

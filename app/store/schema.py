@@ -1,17 +1,12 @@
-"""The schema: brought up to date by migrations, and checked before anything is served."""
+"""The schema: checked before anything is served."""
 
 import asyncio
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from asyncpg import InterfaceError, PostgresError, UndefinedTableError
 from databases import Database
 from sqlalchemy import Column, MetaData, Table, Text, select, update
@@ -21,7 +16,6 @@ from app.core.errors import FluxoraError, Unavailable
 from app.store.address import dialect_for, parse_database_url
 from app.store.tables import SCHEMA_REVISION, log_state, schema_compatible
 
-MIGRATIONS: Final = Path(__file__).parent.parent.parent / "migrations"
 _DISCONNECT_SECONDS: Final = 2.0
 _NO_SCHEMA: Final = ("no such table", "unable to open database file")
 """How SQLite says that the file, or the table in it, is not there."""
@@ -33,26 +27,10 @@ class UnknownSchema(FluxoraError):
     """The database has another schema than this code."""
 
 
-def migrate(database_url: str, schema: str = "public", to: str | None = None) -> None:
-    """Bring the database's schema up to date, or to the revision `to`, forwards or back. Raises FluxoraError."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes.update(database_url=database_url, schema=schema)
-    try:
-        with _explained():
-            if to is None or _is_ahead(config, to, asyncio.run(_current(database_url, schema))):
-                command.upgrade(config, to or "head")
-            else:
-                command.downgrade(config, to)
-    except CommandError as error:
-        message = f"the database has a schema that this version does not know: {error}"
-        raise UnknownSchema(message) from error
-
-
 @asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[None]:
     """Connect to a database with the schema that this code is written for. Raises Unavailable or UnknownSchema."""
-    with _explained():
+    with explained():
         await database.connect()
     try:
         await check_schema(database)
@@ -66,7 +44,7 @@ async def opened(database: Database) -> AsyncIterator[None]:
 
 async def check_schema(database: Database) -> None:
     """Raise UnknownSchema unless the database is at this code's revision, or at one that says that it serves it."""
-    with _explained():
+    with explained():
         found = await _revision(database)
         fits = found == SCHEMA_REVISION or (found is not None and await _serves(database, SCHEMA_REVISION))
     if not fits:
@@ -80,23 +58,11 @@ async def new_epoch(database_url: str, schema: str = "public") -> None:
     dialect = dialect_for(parse_database_url(database_url), pool_size=2, timeout=10, schema=schema)
     database = dialect.connect()
     async with opened(database):
-        with _explained():
+        with explained():
             await database.execute(update(log_state).values(token=secrets.token_hex(8)))
 
 
-def _is_ahead(config: Config, to: str, found: str | None) -> bool:
-    """Tell whether the revision `to` is where the database goes forwards to. Raises UnknownSchema."""
-    known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()][::-1]
-    if to not in known:
-        message = f"there is no revision {to}; this version knows {', '.join(known)}"
-        raise UnknownSchema(message)
-    if found is not None and found not in known:
-        message = f"the database has the schema {found}; only a version that knows it can go back from there"
-        raise UnknownSchema(message)
-    return found is None or known.index(found) <= known.index(to)
-
-
-async def _current(database_url: str, schema: str) -> str | None:
+async def current_revision(database_url: str, schema: str) -> str | None:
     """Return the revision that a database is at; None without a schema."""
     database = dialect_for(parse_database_url(database_url), pool_size=2, timeout=10, schema=schema).connect()
     await database.connect()
@@ -132,7 +98,7 @@ async def _revision(database: Database) -> str | None:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn a driver's failure into one line that says what the matter is, for whoever starts the service."""
     try:
         yield

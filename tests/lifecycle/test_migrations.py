@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from databases import Database
 
-from app.store.schema import MIGRATIONS
+from app.store.migrations import MIGRATIONS
 from tests.support.data import CONTRACT
 
 

@@ -23,7 +23,14 @@ from tests.support.whole_run import AT_END
 SERVICE = [sys.executable, "-m", "app"]
 PR_SET_CHILD_SUBREAPER = 36
 STREAMS = 3
-IMPORTED = ("app.serving", "app.store.schema", "app.commands.chain", "app.commands.feed", "app.commands.keys")
+IMPORTED = (
+    "app.serving",
+    "app.store.migrations",
+    "app.broker_wiring",
+    "app.commands.chain",
+    "app.commands.feed",
+    "app.commands.keys",
+)
 PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 ONE_AT_A_TIME = threading.Lock()
 
