@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import orjson
-from databases.core import Connection
 from sqlalchemy import delete, insert, select, update
 
 from app.core.access.grant import Limit, Scope
@@ -14,6 +13,7 @@ from app.core.access.ports import Actor, ApiKey, AuditRecord, Revocation
 from app.store.audit import record
 from app.store.store import SqlStore
 from app.store.tables import access_revocations, access_secrets, api_keys, audit
+from app.store.transaction import Transaction
 
 Result = TypeVar("Result")
 
@@ -43,9 +43,9 @@ class SqlAccess:
             "expires_at": key.expires_at,
         }
 
-        async def work(connection: Connection) -> None:
-            await connection.execute(insert(api_keys).values(row))
-            await record(connection, actor)
+        async def work(transaction: Transaction) -> None:
+            await transaction.execute(insert(api_keys).values(row))
+            await record(transaction, actor)
 
         await self._write(work)
 
@@ -56,11 +56,11 @@ class SqlAccess:
         given = {"expires_at": expires_at, "revoked_at": revoked_at}
         values = {name: value for name, value in given.items() if value is not None}
 
-        async def work(connection: Connection) -> bool:
+        async def work(transaction: Transaction) -> bool:
             query = update(api_keys).where(api_keys.c.id == key_id).values(values).returning(api_keys.c.id)
-            if await connection.fetch_one(query) is None:
+            if await transaction.fetch_one(query) is None:
                 return False
-            await record(connection, actor)
+            await record(transaction, actor)
             return True
 
         return await self._write(work)
@@ -68,9 +68,9 @@ class SqlAccess:
     async def used(self, seen: dict[str, float]) -> None:
         """Note when keys were used last."""
 
-        async def work(connection: Connection) -> None:
+        async def work(transaction: Transaction) -> None:
             for key_id, at in sorted(seen.items()):
-                await connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=at))
+                await transaction.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=at))
 
         await self._write(work)
 
@@ -78,18 +78,18 @@ class SqlAccess:
         """Store a secret's hash and what it stands for; what is over goes meanwhile."""
         row = {"kind": kind, "digest": digest, "document": _text(document), "until": until}
 
-        async def work(connection: Connection) -> None:
-            await connection.execute(delete(access_secrets).where(access_secrets.c.until < time.time()))
-            await connection.execute(insert(access_secrets).values(row))
+        async def work(transaction: Transaction) -> None:
+            await transaction.execute(delete(access_secrets).where(access_secrets.c.until < time.time()))
+            await transaction.execute(insert(access_secrets).values(row))
 
         await self._write(work)
 
     async def take(self, kind: str, digest: str, now: float) -> dict[str, Any] | None:
         """Spend it: of several that try at once, in any process, one gets the row that it deletes."""
 
-        async def work(connection: Connection) -> dict[str, Any] | None:
+        async def work(transaction: Transaction) -> dict[str, Any] | None:
             query = delete(access_secrets).where(*_secret(kind, digest))
-            row = await connection.fetch_one(query.returning(access_secrets.c.document, access_secrets.c.until))
+            row = await transaction.fetch_one(query.returning(access_secrets.c.document, access_secrets.c.until))
             return None if row is None or row["until"] <= now else orjson.loads(row["document"])
 
         return await self._write(work)
@@ -113,15 +113,15 @@ class SqlAccess:
     async def revoke(self, what: str, until: float, actor: Actor) -> None:
         """Revoke something in every process."""
 
-        async def work(connection: Connection) -> None:
-            await _announce(connection, what, until)
-            await record(connection, actor)
+        async def work(transaction: Transaction) -> None:
+            await _announce(transaction, what, until)
+            await record(transaction, actor)
 
         await self._write(work)
 
     async def announce(self, what: str, until: float) -> None:
         """Say something to every process."""
-        await self._write(lambda connection: _announce(connection, what, until))
+        await self._write(lambda transaction: _announce(transaction, what, until))
 
     async def revocations(self, after: int) -> list[Revocation]:
         """Return those with ids above `after`."""
@@ -132,7 +132,7 @@ class SqlAccess:
 
     async def note(self, actor: Actor) -> None:
         """Note what was done outside the database."""
-        await self._write(lambda connection: record(connection, actor))
+        await self._write(lambda transaction: record(transaction, actor))
 
     async def audit(self, after: int, limit: int) -> list[AuditRecord]:
         """Return records with ids above `after`, by their ids."""
@@ -140,12 +140,12 @@ class SqlAccess:
         rows = await self._store.read(lambda connection: connection.fetch_all(query))
         return [AuditRecord(**{**row._mapping, "detail": orjson.loads(row["detail"])}) for row in rows]
 
-    async def _write(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
+    async def _write(self, work: Callable[[Transaction], Awaitable[Result]]) -> Result:
         """Run a transaction in a task of its own: a caller that leaves must not leave it open."""
 
         async def transaction() -> Result:
-            async with self._store.transaction() as (connection, opened):
-                result = await work(connection)
+            async with self._store.transaction() as opened:
+                result = await work(opened)
                 await opened.commit()
                 return result
 
@@ -155,9 +155,9 @@ class SqlAccess:
         return await asyncio.shield(task)
 
 
-async def _announce(connection: Connection, what: str, until: float) -> None:
-    await connection.execute(delete(access_revocations).where(access_revocations.c.until < time.time()))
-    await connection.execute(insert(access_revocations).values(what=what, until=until))
+async def _announce(transaction: Transaction, what: str, until: float) -> None:
+    await transaction.execute(delete(access_revocations).where(access_revocations.c.until < time.time()))
+    await transaction.execute(insert(access_revocations).values(what=what, until=until))
 
 
 def _secret(kind: str, digest: str) -> tuple[Any, Any]:

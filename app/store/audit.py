@@ -3,17 +3,16 @@
 from typing import Any
 
 import orjson
-from databases.core import Connection
-from sqlalchemy import insert
 
 from app.core.access.ports import Actor
 from app.core.clock import timestamp, utc_now
 from app.store.tables import audit
+from app.store.transaction import Transaction
 
 
-async def record(connection: Connection, actor: Actor) -> None:
+async def record(transaction: Transaction, actor: Actor) -> None:
     """Note who did what, in the transaction that does it."""
-    await connection.execute(insert(audit).values(audit_row(actor)))
+    await transaction.insert(audit, [audit_row(actor)])
 
 
 def audit_row(actor: Actor, first: str | None = None, last: str | None = None, count: int = 0) -> dict[str, Any]:

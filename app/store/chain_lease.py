@@ -50,8 +50,8 @@ class SqlLease:
         query = text(statement).bindparams(name=self._name, **values)
 
         async def ask() -> bool:
-            async with self._store.transaction() as (connection, transaction):
-                row = await connection.fetch_one(query)
+            async with self._store.transaction() as transaction:
+                row = await transaction.fetch_one(query)
                 await transaction.commit()
                 return row is not None
 

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-from databases.core import Connection
 from sqlalchemy import and_, delete, insert, select, text, update
 
 from app.core.accrual import Kind
@@ -14,7 +13,9 @@ from app.core.clock import timestamp, utc_now
 from app.core.contract.batch import StreamKey
 from app.core.contract.place import Hint
 from app.store.dialect import Dialect
+from app.store.rows import texts
 from app.store.tables import chain_contracts, chain_outages, chain_parked, chain_positions, streams
+from app.store.transaction import Transaction
 
 _NEW_POSITION: Final = (
     "INSERT INTO chain_positions (contract_set, resumed, reread_due, updated_at)"
@@ -26,17 +27,17 @@ _NEW_CONTRACT: Final = "INSERT INTO chain_contracts (contract_id, state) VALUES 
 class SqlChainTables:
     """The core's `ChainTables`."""
 
-    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+    def __init__(self, transaction: Transaction, dialect: Dialect) -> None:
         """Work on a transaction that is open."""
-        self._connection = connection
+        self._transaction = transaction
         self._dialect = dialect
 
     async def position(self, contract_set: str) -> StoredPosition:
         """Return how far the contracts were read; the row is locked."""
         new = text(_NEW_POSITION).bindparams(set=contract_set, no=False, now=timestamp(utc_now()))
-        await self._connection.execute(new)
+        await self._transaction.execute(new)
         query = select(chain_positions).where(chain_positions.c.contract_set == contract_set).with_for_update()
-        return stored_position(await self._connection.fetch_one(query))
+        return stored_position(await self._transaction.fetch_one(query))
 
     async def store_position(self, contract_set: str, position: StoredPosition) -> None:
         """Store how far."""
@@ -50,14 +51,14 @@ class SqlChainTables:
             "updated_at": timestamp(utc_now()),
         }
         row = chain_positions.c.contract_set == contract_set
-        await self._connection.execute(update(chain_positions).where(row).values(values))
+        await self._transaction.execute(update(chain_positions).where(row).values(values))
 
     async def open_streams(self, contract_id: str) -> list[int]:
         """Return the numbers of the contract's streams, but for those that it closed."""
         query = select(streams.c.chain_stream_id, streams.c.chain).where(
             streams.c.contract_id == contract_id, streams.c.chain_stream_id.is_not(None)
         )
-        rows = await self._connection.fetch_all(query)
+        rows = await self._transaction.fetch_all(query)
         return sorted(int(row["chain_stream_id"]) for row in rows if orjson.loads(row["chain"])["closed_at"] is None)
 
     async def lock_contracts(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -70,17 +71,17 @@ class SqlChainTables:
             .order_by(chain_contracts.c.contract_id)
             .with_for_update()
         )
-        rows = await self._connection.fetch_all(query)
+        rows = await self._transaction.fetch_all(query)
         if len(rows) < len(ids):
             for contract_id in sorted(ids):
-                await self._connection.execute(text(_NEW_CONTRACT).bindparams(id=contract_id))
-            rows = await self._connection.fetch_all(query)
+                await self._transaction.execute(text(_NEW_CONTRACT).bindparams(id=contract_id))
+            rows = await self._transaction.fetch_all(query)
         return {row["contract_id"]: orjson.loads(row["state"]) for row in rows if row["state"]}
 
     async def store_contract(self, contract_id: str, state: Mapping[str, Any]) -> None:
         """Store a state."""
         row = chain_contracts.c.contract_id == contract_id
-        await self._connection.execute(update(chain_contracts).where(row).values(state=_text(state)))
+        await self._transaction.execute(update(chain_contracts).where(row).values(state=_text(state)))
 
     async def stream_ids(self, keys: Collection[StreamKey]) -> list[str]:
         """Return the ids of the streams that are known by these keys."""
@@ -89,20 +90,20 @@ class SqlChainTables:
         columns = [streams.c.contract_id, streams.c.chain_stream_id]
         given = self._dialect.rows(_key_document(keys, "chain_stream_id"), columns)
         same = and_(*(column == given.c[column.name] for column in columns))
-        rows = await self._connection.fetch_all(select(streams.c.id).select_from(streams.join(given, same)))
+        rows = await self._transaction.fetch_all(select(streams.c.id).select_from(streams.join(given, same)))
         return [row["id"] for row in rows]
 
     async def parked_keys(self, keys: Collection[str]) -> set[str]:
         """Return those of the items that are parked."""
         if not keys:
             return set()
-        query = select(chain_parked.c.key).where(chain_parked.c.key.in_(self._dialect.values(sorted(keys))))
-        return {row["key"] for row in await self._connection.fetch_all(query)}
+        query = select(chain_parked.c.key).where(chain_parked.c.key.in_(self._dialect.values(texts(sorted(keys)))))
+        return {row["key"] for row in await self._transaction.fetch_all(query)}
 
     async def park(self, items: Sequence[ParkedItem]) -> None:
         """Park items."""
         if items:
-            await self._dialect.insert(self._connection, chain_parked, [_row(item) for item in items])
+            await self._transaction.insert(chain_parked, [_row(item) for item in items])
 
     async def waiting_for(self, keys: Collection[StreamKey]) -> list[ParkedItem]:
         """Return the items that wait for one of these streams."""
@@ -110,36 +111,36 @@ class SqlChainTables:
         given = self._dialect.rows(_key_document(keys, "missing"), columns)
         same = and_(*(column == given.c[column.name] for column in columns))
         query = select(chain_parked).select_from(chain_parked.join(given, same)).order_by(chain_parked.c.id)
-        return [parked_item(row) for row in await self._connection.fetch_all(query)]
+        return [parked_item(row) for row in await self._transaction.fetch_all(query)]
 
     async def parked(self, parked_id: int) -> ParkedItem | None:
         """Return one. Not locked: contracts are locked before their items, and an item twice taken counts once."""
-        row = await self._connection.fetch_one(select(chain_parked).where(chain_parked.c.id == parked_id))
+        row = await self._transaction.fetch_one(select(chain_parked).where(chain_parked.c.id == parked_id))
         return None if row is None else parked_item(row)
 
     async def unpark(self, ids: Collection[int]) -> None:
         """Forget items."""
         for each in ids:
-            await self._connection.execute(delete(chain_parked).where(chain_parked.c.id == each))
+            await self._transaction.execute(delete(chain_parked).where(chain_parked.c.id == each))
 
     async def tried(self, items: Sequence[ParkedItem]) -> None:
         """Store the tries, and what is waited for now."""
         for item in items:
             values = {"missing": item.missing, "why": item.why, "message": item.message, "tries": item.tries}
-            await self._connection.execute(update(chain_parked).where(chain_parked.c.id == item.id).values(values))
+            await self._transaction.execute(update(chain_parked).where(chain_parked.c.id == item.id).values(values))
 
     async def set_outage(self, source: str, reason: str | None) -> None:
         """Store or forget an outage; one that goes on keeps its beginning."""
         row = chain_outages.c.source == source
         if reason is None:
-            await self._connection.execute(delete(chain_outages).where(row))
+            await self._transaction.execute(delete(chain_outages).where(row))
             return
-        known = await self._connection.fetch_one(select(chain_outages.c.source).where(row))
+        known = await self._transaction.fetch_one(select(chain_outages.c.source).where(row))
         if known is None:
             values = {"source": source, "reason": reason, "since": timestamp(utc_now())}
-            await self._connection.execute(insert(chain_outages).values(values))
+            await self._transaction.execute(insert(chain_outages).values(values))
         else:
-            await self._connection.execute(update(chain_outages).where(row).values(reason=reason))
+            await self._transaction.execute(update(chain_outages).where(row).values(reason=reason))
 
 
 def stored_position(row: Any) -> StoredPosition:

@@ -2,35 +2,28 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol
 
 import asyncpg
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import Column, FromClause, Table
+from sqlalchemy import BindParameter, Column, FromClause, Text, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.errors import Unavailable, WriteCollision
 from app.core.ports import Tail
+from app.store.transaction import Transaction
 
 UNREACHABLE = "the database cannot be reached"
 
-
-Row = Mapping[str, Any]
-"""A row to insert: a value for each column by name."""
+Document = str | BindParameter[str]
+"""JSON that a statement takes apart, or the parameter that will be it."""
 
 
 class Unfit(Exception):
     """The database answers, but somebody must mend it before writes succeed; the message says what."""
-
-
-class Transaction(Protocol):
-    """A transaction that is open."""
-
-    async def commit(self) -> None:
-        """Commit it."""
 
 
 class Dialect(Protocol):
@@ -64,26 +57,11 @@ class Dialect(Protocol):
     def transaction(self, connection: Connection) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction; leaving it without commit rolls back."""
 
-    def rows(self, document: str, columns: Sequence[Column[Any]]) -> FromClause:
+    def rows(self, document: Document, columns: Sequence[Column[Any]]) -> FromClause:
         """Return a JSON list of objects as a table of these columns: one parameter, however many rows."""
 
-    def values(self, texts: Iterable[str]) -> ColumnElement[Any]:
-        """Return texts as a set for IN: one parameter, however many."""
-
-    async def insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        """Insert rows, at least one, that all have the same columns."""
-
-    async def append(self, connection: Connection, table: Table, rows: Sequence[Row], *, after: int) -> Sequence[int]:
-        """Insert rows into a table that numbers them itself; return their ids, ascending, in the order of `rows`.
-
-        Raises Unfit when its numbers are not above `after`: a table that was restored without its sequence.
-        """
-
-    async def lock_log(self, connection: Connection) -> None:
-        """Let no other transaction append until this one ends; a statement of its own, before ids are drawn.
-
-        Its commit tells the tails of other processes.
-        """
+    def values(self, document: Document) -> ColumnElement[Any]:
+        """Return a JSON list of texts as a set for IN: one parameter, however many. See `app.store.rows.texts`."""
 
     async def settle(self, connection: Connection) -> None:
         """Move what was committed to where it stays, so that no writer has to; holds none up."""
@@ -102,6 +80,11 @@ def borrowed(database: Database) -> Connection:
     taken again, and whatever that task asks next fails, for ever; so here each use has its own.
     """
     return Connection(database, database._backend)
+
+
+def parameter(document: Document) -> BindParameter[str]:
+    """Return JSON as a statement's parameter."""
+    return bindparam(None, document, type_=Text, unique=True) if isinstance(document, str) else document
 
 
 def storable(text: str) -> bool:

@@ -5,16 +5,19 @@ from typing import Any, Final
 
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, or_, select, update
 
 from app.core.cursor import Cursor
 from app.core.errors import CursorExpired, Unavailable
 from app.core.event import Event
 from app.core.filter import EventFilter
 from app.core.ports import Position
-from app.store.dialect import UNREACHABLE, Dialect, epoch_of
+from app.store.dialect import UNREACHABLE, Dialect
+from app.store.position import position_of
 from app.store.readers import readers_of
+from app.store.rows import texts
 from app.store.tables import log_state, stream_events
+from app.store.transaction import Transaction
 
 COLUMNS: Final = (
     stream_events.c.id,
@@ -70,16 +73,6 @@ class SqlEventLog:
         return [event_of(after.epoch, *(row[index] for index in range(len(COLUMNS)))) for row in rows]
 
 
-async def position_of(connection: Connection, dialect: Dialect) -> Position:
-    """Return the log's position as this connection sees it."""
-    head = select(func.max(stream_events.c.id)).scalar_subquery()
-    row = await connection.fetch_one(select(log_state.c.token, log_state.c.floor, head.label("head")))
-    if row is None:
-        raise Unavailable(UNREACHABLE)
-    history = await dialect.history(connection)
-    return Position(epoch_of(row["token"], history), max(row["head"] or 0, row["floor"]), row["floor"])
-
-
 def event_of(epoch: str, seq: int, name: str, *rest: Any) -> Event:
     """Make an event of a row with `COLUMNS`."""
     stream_id, sender, recipient, body, contract_id, cause, *others = rest
@@ -97,19 +90,19 @@ def _conditions(wanted: EventFilter, dialect: Dialect) -> Sequence[ColumnElement
         ((stream_events.c.contract_id,), wanted.contracts),
         ((stream_events.c.cause,), wanted.causes),
     )
-    return [_in_one_of(columns, dialect.values(sorted(values))) for columns, values in chosen if values]
+    return [_in_one_of(columns, dialect.values(texts(sorted(values)))) for columns, values in chosen if values]
 
 
 def _in_one_of(columns: Sequence[ColumnElement[Any]], values: Any) -> ColumnElement[bool]:
     return or_(*(column.in_(values) for column in columns))
 
 
-async def prune(connection: Connection, *, upto: int, token: str) -> bool:
+async def prune(transaction: Transaction, *, upto: int, token: str) -> bool:
     """Delete the log up to an id, unless it is another log by now: tells whether it is the one with this token."""
     # Another process may have pruned further meanwhile.
     floor = case((log_state.c.floor < upto, upto), else_=log_state.c.floor)
     moved = update(log_state).where(log_state.c.token == token).values(floor=floor).returning(log_state.c.id)
-    if await connection.fetch_one(moved) is None:
+    if await transaction.fetch_one(moved) is None:
         return False
-    await connection.execute(delete(stream_events).where(stream_events.c.id <= upto))
+    await transaction.execute(delete(stream_events).where(stream_events.c.id <= upto))
     return True

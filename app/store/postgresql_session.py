@@ -96,12 +96,16 @@ class SessionBackend(PostgresBackend):
     async def connect(self) -> None:
         """Check the session, then open the pool."""
         await self.session.check()
-        pool: Any = await asyncpg.create_pool(**self.session.arguments, **self._options)
+        pool: Any = await asyncpg.create_pool(**self.session.arguments, **self._options, reset=_left_as_it_is)
         self._pool = pool
 
     def connection(self) -> PostgresConnection:
         """Return a connection that is not acquired yet."""
         return _Connection(self, self._dialect)
+
+
+async def _left_as_it_is(connection: Any) -> None:
+    """Reset nothing of a session that is given back: no transaction leaves anything, and it would be a round trip."""
 
 
 class SessionDatabase(Database):

@@ -93,9 +93,9 @@ class Retention:
         return pruned
 
     async def _step(self, upto: int, token: str) -> bool:
-        async with self._store.transaction() as (connection, transaction):
+        async with self._store.transaction() as transaction:
             with self._pace.measured():
-                same = await prune(connection, upto=upto, token=token)
+                same = await prune(transaction, upto=upto, token=token)
                 await transaction.commit()
         return same
 
@@ -110,9 +110,9 @@ class Retention:
             await asyncio.sleep(self._pace.pause)
 
     async def _forget(self, keys: list[str]) -> None:
-        async with self._store.transaction() as (connection, transaction):
+        async with self._store.transaction() as transaction:
             with self._pace.measured():
-                await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.key.in_(keys)))
+                await transaction.execute(delete(idempotency_keys).where(idempotency_keys.c.key.in_(keys)))
                 await transaction.commit()
 
 

@@ -11,6 +11,7 @@ from app.core.contract.record import stream_record
 from app.core.event import Draft
 from app.core.ports import ChainKey
 from app.core.stream import Status, Stream
+from app.store.dialect import storable
 from app.store.tables import streams
 
 _STREAM_NAMES: Final = tuple(field.name for field in fields(Stream))
@@ -60,3 +61,8 @@ def key_rows(keys: Iterable[ChainKey]) -> list[dict[str, Any]]:
 def document(rows: Any) -> str:
     """Return JSON, as a statement's parameter."""
     return orjson.dumps(rows).decode()
+
+
+def texts(values: Iterable[str]) -> str:
+    """Return texts as JSON, without those that no column can hold: they are not found."""
+    return document([value for value in values if storable(value)])

@@ -2,12 +2,11 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
-import aiosqlite
 import structlog
 from databases.backends.common.records import Record, Row, create_column_maps
 from databases.backends.sqlite import SQLiteBackend, SQLiteConnection
@@ -17,8 +16,7 @@ from sqlalchemy.sql import ClauseElement
 
 from app.store.compiled import Cached, Statements
 from app.store.dialect import Unfit
-
-Result = TypeVar("Result")
+from app.store.sqlite_connection import PooledConnection
 
 READERS: Final = 4
 """Reads at once. A read of a page takes a millisecond or two, most of it with Python's lock held: more gain nothing."""
@@ -34,27 +32,6 @@ _PRAGMAS: Final = (
 _UNKNOWN: Final = (0, 0)
 _ANOTHER_HISTORY: Final = "UPDATE log_state SET token = lower(hex(randomblob(8)))"
 _logger = structlog.stdlib.get_logger(__name__)
-
-
-class PooledConnection(aiosqlite.Connection):
-    """A connection that knows whether somebody left it in the middle of something."""
-
-    abandoned = False
-    file: tuple[int, int] | None = None
-    """The file that stood at the path when it was opened."""
-
-    async def hop(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run `work` in the connection's thread, whole, however many statements it is."""
-        result: Result = await self._execute(work, self._conn)
-        return result
-
-    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        # Every statement comes through here, a BEGIN too: whoever is cancelled here leaves it running in the thread.
-        try:
-            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
-        except asyncio.CancelledError:
-            self.abandoned = True
-            raise
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -18,7 +18,8 @@ from app.core.ports import (
 )
 from app.core.stream import Stream
 from app.store.chain_tables import parked_item, stored_position
-from app.store.dialect import Dialect, Transaction, Unfit, behind, borrowed, storable, translated
+from app.store.dialect import Dialect, Unfit, behind, borrowed, storable, translated
+from app.store.queries import Queries
 from app.store.readers import readers_of
 from app.store.rows import STREAM_COLUMNS, stream_of
 from app.store.tables import (
@@ -27,6 +28,7 @@ from app.store.tables import (
     chain_positions,
     streams,
 )
+from app.store.transaction import Transaction
 from app.store.unit_of_work import SqlUnitOfWork
 
 Result = TypeVar("Result")
@@ -40,6 +42,7 @@ class SqlStore:
         self._database = database
         self._dialect = dialect
         self._readers = readers_of(database, dialect)
+        self._queries = Queries(dialect)
         self._writers = asyncio.Semaphore(dialect.concurrent_writers)
         self.told: Callable[[str | None], None] = lambda _: None
         """Told after each transaction what somebody must mend before writes succeed, or None."""
@@ -47,11 +50,11 @@ class SqlStore:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
         """Open a unit of work; leaving it without `commit` undoes it."""
-        async with self.transaction() as (connection, transaction):
-            yield SqlUnitOfWork(connection, self._dialect, transaction)
+        async with self.transaction() as transaction:
+            yield SqlUnitOfWork(transaction, self._dialect, self._queries)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[tuple[Connection, Transaction]]:
+    async def transaction(self) -> AsyncIterator[Transaction]:
         """Open a transaction, in the one queue in which all writers wait; run it in a task that is not cancelled."""
         try:
             with translated():
@@ -60,7 +63,7 @@ class SqlStore:
                     borrowed(self._database) as connection,
                     self._dialect.transaction(connection) as transaction,
                 ):
-                    yield connection, transaction
+                    yield transaction
         except Unavailable as error:
             if isinstance(error.__cause__, Unfit):
                 self.told(str(error))

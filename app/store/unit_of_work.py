@@ -3,8 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Final, TypeVar
 
-from databases.core import Connection
-from sqlalchemy import Table, and_, select, update
+from sqlalchemy import Table, update
 
 from app.core.access.ports import Actor
 from app.core.clock import timestamp, utc_now
@@ -13,17 +12,17 @@ from app.core.ports import (
     Appended,
     ChainKey,
     IdempotencyKey,
-    Position,
     Replay,
-    sorted_unique,
 )
 from app.core.stream import Stream
 from app.store.audit import audit_row
 from app.store.chain_tables import SqlChainTables
-from app.store.dialect import Dialect, Row, Transaction
-from app.store.event_log import COLUMNS, event_of, position_of
-from app.store.rows import STREAM_COLUMNS, document, event_row, key_rows, stream_of, stream_row
-from app.store.tables import audit, chain_events, idempotency_keys, stream_events, streams
+from app.store.dialect import Dialect
+from app.store.event_log import COLUMNS, event_of
+from app.store.queries import Queries
+from app.store.rows import document, event_row, key_rows, stream_of, stream_row
+from app.store.tables import audit, chain_events, idempotency_keys, streams
+from app.store.transaction import Row, Transaction
 
 Result = TypeVar("Result")
 
@@ -44,29 +43,23 @@ _MUTABLE_BY_CHAIN: Final = (
 class SqlUnitOfWork:
     """One transaction. Many rows are one statement, however many."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, transaction: Transaction) -> None:
+    def __init__(self, transaction: Transaction, dialect: Dialect, queries: Queries) -> None:
         """Work on a transaction that is open."""
-        self._connection = connection
-        self._dialect = dialect
         self._transaction = transaction
+        self._dialect = dialect
+        self._queries = queries
 
     @property
     def chain(self) -> SqlChainTables:
         """What is kept of the contracts."""
-        return SqlChainTables(self._connection, self._dialect)
-
-    @property
-    def connection(self) -> Connection:
-        """The connection with the open transaction, for statements of the caller's own in it."""
-        return self._connection
+        return SqlChainTables(self._transaction, self._dialect)
 
     async def lock(self, ids: Collection[str]) -> dict[str, Stream]:
         """Return the streams that exist, locked in the order of their ids."""
         if not ids:
             return {}
-        wanted = self._dialect.values(sorted_unique(ids))
-        query = select(*STREAM_COLUMNS).where(streams.c.id.in_(wanted)).order_by(streams.c.id).with_for_update()
-        return {row["id"]: stream_of(row) for row in await self._connection.fetch_all(query)}
+        rows = await self._transaction.fetch_all(self._queries.lock(ids))
+        return {row["id"]: stream_of(row) for row in rows}
 
     async def insert(self, new: Sequence[Stream]) -> None:
         """Store new streams, in the order of their ids: writers of the same ones don't wait in a circle."""
@@ -84,14 +77,11 @@ class SqlUnitOfWork:
         rows = [stream_row(stream, names) for stream in changed]
         given = self._dialect.rows(document(rows), [streams.c[name] for name in names])
         values = {name: given.c[name] for name in mutable}
-        await self._connection.execute(update(streams).where(streams.c.id == given.c.id).values(values))
+        await self._transaction.execute(update(streams).where(streams.c.id == given.c.id).values(values))
 
     async def seen(self, keys: Collection[ChainKey]) -> set[ChainKey]:
         """Return the chain events among these that were taken before."""
-        columns = list(chain_events.c)
-        given = self._dialect.rows(document(key_rows(keys)), columns)
-        same = and_(*(column == given.c[column.name] for column in columns))
-        rows = await self._connection.fetch_all(select(*columns).select_from(chain_events.join(given, same)))
+        rows = await self._transaction.fetch_all(self._queries.seen(keys))
         return {(row["transaction_hash"], row["event_index"]) for row in rows}
 
     async def mark_seen(self, keys: Sequence[ChainKey]) -> None:
@@ -100,8 +90,7 @@ class SqlUnitOfWork:
 
     async def recall(self, keys: Collection[str]) -> dict[str, Replay]:
         """Return the answers that were given under these idempotency keys."""
-        query = select(idempotency_keys).where(idempotency_keys.c.key.in_(self._dialect.values(keys)))
-        rows = await self._connection.fetch_all(query)
+        rows = await self._transaction.fetch_all(self._queries.recall(keys))
         return {row["key"]: Replay(row["fingerprint"], row["body"].encode()) for row in rows}
 
     async def remember(self, key: IdempotencyKey, body: bytes) -> None:
@@ -111,10 +100,8 @@ class SqlUnitOfWork:
 
     async def append(self, drafts: Sequence[Draft]) -> Appended:
         """Append to the log, under its lock."""
-        await self._dialect.lock_log(self._connection)
-        position: Position = await position_of(self._connection, self._dialect)
         rows = [event_row(draft) for draft in drafts]
-        ids = await self._dialect.append(self._connection, stream_events, rows, after=position.head)
+        position, ids = await self._transaction.append(rows)
         events = [
             event_of(position.epoch, seq, *(row[column.name] for column in COLUMNS[1:]))
             for seq, row in zip(ids, rows, strict=True)
@@ -132,4 +119,4 @@ class SqlUnitOfWork:
 
     async def _insert(self, table: Table, rows: Sequence[Row]) -> None:
         if rows:
-            await self._dialect.insert(self._connection, table, rows)
+            await self._transaction.insert(table, rows)

@@ -313,9 +313,11 @@ async def test_writers_of_the_same_new_streams_do_not_wait_in_a_circle(server, b
         async def other() -> None:
             async with store.begin() as unit:
                 await unit.insert([two, one])
+                await unit.lock(["any"])  # what is inserted goes before what is read
 
         async with store.begin() as unit:
             await unit.insert([one])
+            await unit.lock(["any"])
             waiting = asyncio.create_task(other())
             blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
             async with asyncio.timeout(15):

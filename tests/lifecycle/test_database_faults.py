@@ -307,7 +307,7 @@ async def test_a_connection_that_cannot_be_given_back_does_not_spoil_the_next_lo
         before = await log.position()
         for _ in range(5):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(asyncpg.Connection, "reset", reset_by_nobody)
+                patch.setattr(asyncpg.Connection, "_reset", reset_by_nobody)
                 with pytest.raises(Unavailable):
                     await log.position()
                 with pytest.raises(Unavailable):

@@ -22,12 +22,12 @@ def retention(opened, count: int = 1, age: timedelta = WEEK) -> Retention:
 async def fill(opened, *dates: str) -> list[int]:
     """One event of each date."""
     seqs = [event.seq for event in (await opened.append(len(dates))).events]
-    async with opened.store.transaction() as (connection, transaction):
+    async with opened.store.transaction() as transaction:
         for date in set(dates):
             dated = [seq for seq, each in zip(seqs, dates, strict=True) if each == date]
             for start in range(0, len(dated), 500):
                 some = stream_events.c.id.in_(dated[start : start + 500])
-                await connection.execute(update(stream_events).where(some).values(created_at=date))
+                await transaction.execute(update(stream_events).where(some).values(created_at=date))
         await transaction.commit()
     return seqs
 
@@ -72,8 +72,8 @@ async def test_the_count_counts_events_not_ids(open_store):
     async with open_store() as opened:
         seqs = await fill(opened, *[OLD] * 30)
         holes = seqs[10:25]
-        async with opened.store.transaction() as (connection, transaction):
-            await connection.execute(delete(stream_events).where(stream_events.c.id.in_(holes)))
+        async with opened.store.transaction() as transaction:
+            await transaction.execute(delete(stream_events).where(stream_events.c.id.in_(holes)))
             await transaction.commit()
         assert await retention(opened, count=12).prune() == 3
         assert await left(opened) == [*seqs[3:10], *seqs[25:]]
@@ -82,8 +82,8 @@ async def test_the_count_counts_events_not_ids(open_store):
 async def test_another_log_in_the_same_place_is_not_pruned_by_what_the_first_one_held(open_store):
     async with open_store() as opened:
         seqs = await fill(opened, *[OLD] * 10)
-        async with opened.store.transaction() as (connection, transaction):
-            assert not await prune(connection, upto=seqs[5], token="another")
+        async with opened.store.transaction() as transaction:
+            assert not await prune(transaction, upto=seqs[5], token="another")
             await transaction.commit()
         assert await left(opened) == seqs
 
@@ -94,8 +94,8 @@ async def test_the_floor_never_falls(open_store):
         seqs = await fill(opened, *[OLD] * 10)
         token = await opened.store.read(lambda connection: connection.fetch_val(select(log_state.c.token)))
         for upto in (seqs[6], seqs[2]):
-            async with opened.store.transaction() as (connection, transaction):
-                assert await prune(connection, upto=upto, token=token)
+            async with opened.store.transaction() as transaction:
+                assert await prune(transaction, upto=upto, token=token)
                 await transaction.commit()
         assert (await opened.log.position()).floor == seqs[6]
 
@@ -122,9 +122,9 @@ async def test_idempotency_keys_go_in_steps_too(open_store):
     async with open_store() as opened:
         rows = [{"key": f"k{n}", "fingerprint": "", "body": "", "created_at": OLD} for n in range(300)]
         rows += [{"key": "young", "fingerprint": "", "body": "", "created_at": timestamp(NOW)}]
-        async with opened.store.transaction() as (connection, transaction):
+        async with opened.store.transaction() as transaction:
             for row in rows:
-                await connection.execute(insert(idempotency_keys).values(**row))
+                await transaction.execute(insert(idempotency_keys).values(**row))
             await transaction.commit()
         await retention(opened).prune()
         count = select(func.count()).select_from(idempotency_keys)

@@ -69,8 +69,8 @@ async def test_a_transaction_says_itself_what_it_relies_on(cluster, tmp_path, op
         assert run_app("migrate", cwd=tmp_path, database_url=url).returncode == 0
         async with open_store(url, timeout=7) as opened:
             names = ("synchronous_commit", "statement_timeout", "lock_timeout", "search_path", "transaction_isolation")
-            async with opened.store.transaction() as (connection, _):
-                raw = connection.raw_connection
+            async with opened.store.transaction() as transaction:
+                raw = transaction.connection.raw_connection
                 told = [await raw.fetchval(f"SHOW {name}") for name in names]
             assert told == ["on", "7s", "7s", "public", "read committed"]
 
