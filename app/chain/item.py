@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from app.chain import scjson, scval
@@ -122,6 +123,7 @@ def _place(raw: Mapping[str, Any]) -> Place:
     return Place(ledger, toid >> 12 & 0xFFFFF, toid & 0xFFF, index, _closed_at(_text(raw, "ledgerClosedAt")), digest)
 
 
+@lru_cache(maxsize=1024)  # a ledger's events have one time
 def _closed_at(text: str) -> int:
     try:
         when = datetime.fromisoformat(text)

@@ -4,6 +4,7 @@ import binascii
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from app.chain import strkey
@@ -14,6 +15,7 @@ MAX_TEXT: Final = 64 * 1024
 """Base64 characters: the network allows 16 KiB of events in a whole transaction."""
 MAX_DEPTH: Final = 16
 """Vectors and maps in one another: no event of the contract has more than two."""
+_SHORT = 128
 _LEAST = 4
 _SYMBOL = re.compile(rb"[A-Za-z0-9_]{0,32}")
 
@@ -34,6 +36,10 @@ def decode(text: str) -> Value:
     """Return the value of base64 XDR. Raises Undecodable, whatever the text."""
     if len(text) > MAX_TEXT:
         raise Undecodable(f"longer than {MAX_TEXT} characters")
+    return _decode_short(text) if len(text) <= _SHORT else _decode(text)
+
+
+def _decode(text: str) -> Value:
     try:
         data = b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -44,6 +50,10 @@ def decode(text: str) -> Value:
     value = take(reader)
     reader.end()
     return value
+
+
+_decode_short = lru_cache(maxsize=8192)(_decode)
+"""The topics: names of events, addresses and streams that come again and again."""
 
 
 def take(reader: Reader) -> Value:

@@ -1,9 +1,9 @@
 """A chain stream as a stream of the service."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from app.core.clock import timestamp
+from app.core.contract.replacing import replace
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import view
 from app.core.stream import DECIMALS, Status, Stream, base_units

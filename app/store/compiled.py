@@ -1,9 +1,11 @@
 """Statements compiled once: compiling is a quarter of what a small transaction costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
+from databases.backends.common.records import create_column_maps
 from sqlalchemy.sql import ClauseElement
 
 _MOST: Final = 500
@@ -18,56 +20,65 @@ class Prepared:
     values: Mapping[str, Any]
 
 
+class Compiled:
+    """A statement as its database takes it, whatever its values."""
+
+    def __init__(self, compiled: Any) -> None:
+        """`compiled` is SQLAlchemy's."""
+        self.compiled = compiled
+        self.columns = compiled._result_columns
+        self._processors = compiled._bind_processors
+        names = compiled.positiontup
+        if names is None:  # of PostgreSQL: $1, $2 in the names' order
+            names = sorted(compiled.params)
+            self.sql = compiled.string % {name: f"${number}" for number, name in enumerate(names, start=1)}
+        else:
+            self.sql = compiled.string
+        self._names: Sequence[str] = names
+
+    @cached_property
+    def maps(self) -> Any:
+        """Where the columns of a row are, for `databases`' records."""
+        return create_column_maps(self.columns)
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return a caller's values in the order of the placeholders."""
+        processors = self._processors
+        if not processors:
+            return [values[name] for name in self._names]
+        return [processors[name](values[name]) if name in processors else values[name] for name in self._names]
+
+
 class Statements:
-    """Compiled statements by their shape, as SQLAlchemy's own engines keep them; `databases` compiles each anew."""
+    """Compiled statements by their shape, as SQLAlchemy's own engines keep them.
 
-    def __init__(self) -> None:
-        """Start with none."""
-        self._compiled: dict[Any, Any] = {}
-        self._prepared: dict[ClauseElement, Any] = {}
+    `databases` compiles each anew, and writes its values out for a log that nobody reads.
+    """
 
-    def compiled(self, query: ClauseElement | Prepared, **options: Any) -> Any:
-        """Return a statement as SQL, with its values. `options` are always the same."""
+    def __init__(self, **options: Any) -> None:
+        """Start with none. `options`: of SQLAlchemy's `compile`."""
+        self._options = {**options, "compile_kwargs": {"render_postcompile": True}}
+        self._compiled: dict[Any, Compiled] = {}
+        self._prepared: dict[ClauseElement, Compiled] = {}
+
+    def compiled(self, query: ClauseElement | Prepared) -> tuple[Compiled, list[Any]]:
+        """Return a statement, and its arguments."""
         if isinstance(query, Prepared):
             ready = self._prepared.get(query.statement)
             if ready is None:
-                ready = self._prepared[query.statement] = query.statement.compile(**options)
-            return _Bound(ready, ready.construct_params(query.values))
+                ready = self._prepared[query.statement] = self._compile(query.statement)
+            return ready, ready.arguments(ready.compiled.construct_params(query.values))
         key = query._generate_cache_key()
         # A list of values is as many placeholders as it has values: another text each time.
         if key is None or any(each.expanding for each in key.bindparams):
-            return query.compile(**options)
+            once = self._compile(query)
+            return once, once.arguments(once.compiled.construct_params())
         known = self._compiled.get(key.key)
         if known is None:
             if len(self._compiled) >= _MOST:
                 self._compiled.clear()
-            known = self._compiled[key.key] = query.compile(cache_key=key, **options)
-        return _Bound(known, known.construct_params(extracted_parameters=key.bindparams))
+            known = self._compiled[key.key] = self._compile(query, cache_key=key)
+        return known, known.arguments(known.compiled.construct_params(extracted_parameters=key.bindparams))
 
-
-class Cached:
-    """A query that compiles once, in the form in which `databases` asks for it."""
-
-    def __init__(self, query: ClauseElement | Prepared, statements: Statements, **options: Any) -> None:
-        """`options` are of the dialect, beside those that `databases` gives."""
-        self._query = query
-        self._statements = statements
-        self._options = options
-
-    def compile(self, **options: Any) -> Any:
-        """Return the compiled statement with this query's values."""
-        return self._statements.compiled(self._query, **self._options, **options)
-
-
-class _Bound:
-    """A compiled statement with other values than it was compiled with."""
-
-    def __init__(self, compiled: Any, params: Any) -> None:
-        self._compiled = compiled
-        self.params = params
-
-    def construct_params(self) -> Any:
-        return self.params
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._compiled, name)
+    def _compile(self, query: ClauseElement, **more: Any) -> Compiled:
+        return Compiled(query.compile(**self._options, **more))

@@ -12,7 +12,7 @@ from databases import Database
 from databases.backends.postgres import PostgresBackend, PostgresConnection
 
 from app.core.errors import Unavailable
-from app.store.compiled import Cached, Statements
+from app.store.compiled import Statements
 
 _LEAST_MILLISECONDS: Final = 1000
 
@@ -74,14 +74,10 @@ class _Connection(PostgresConnection):
     def __init__(self, backend: "SessionBackend", dialect: Any) -> None:
         super().__init__(backend, dialect)
         self._statements = backend.statements
-        # Each table names its schema: a read outside a transaction has no search path of ours.
-        self._options = {
-            "schema_translate_map": {None: backend.session.schema},
-            "render_schema_translate": True,
-        }
 
     def _compile(self, query: Any) -> Any:
-        return super()._compile(Cached(query, self._statements, **self._options))  # type: ignore[arg-type]
+        statement, arguments = self._statements.compiled(query)
+        return statement.sql, arguments, statement.columns
 
 
 class SessionBackend(PostgresBackend):
@@ -91,7 +87,9 @@ class SessionBackend(PostgresBackend):
         """`options`: of `asyncpg.create_pool`."""
         super().__init__(database_url, **options)
         self.session = session
-        self.statements = Statements()
+        # Each table names its schema: a read outside a transaction has no search path of ours.
+        named = {"schema_translate_map": {None: session.schema}, "render_schema_translate": True}
+        self.statements = Statements(dialect=self._dialect, **named)
 
     async def connect(self) -> None:
         """Check the session, then open the pool."""

@@ -8,13 +8,13 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import structlog
-from databases.backends.common.records import Record, Row, create_column_maps
-from databases.backends.sqlite import SQLiteBackend, SQLiteConnection
+from databases.backends.common.records import Record, Row
+from databases.backends.sqlite import CompilationContext, SQLiteBackend, SQLiteConnection
 from databases.core import Database
 from sqlalchemy.engine.cursor import CursorResultMetaData
 from sqlalchemy.sql import ClauseElement
 
-from app.store.compiled import Cached, Statements
+from app.store.compiled import Statements
 from app.store.dialect import Unfit
 from app.store.sqlite_connection import PooledConnection
 
@@ -149,9 +149,6 @@ class _Connection(SQLiteConnection):
         super().__init__(pool, dialect)  # type: ignore[arg-type]
         self._statements = statements
 
-    def _compile(self, query: Any) -> Any:
-        return super()._compile(Cached(query, self._statements))  # type: ignore[arg-type]
-
     @property
     def _pooled(self) -> PooledConnection:
         pooled: PooledConnection = self.raw_connection  # type: ignore[assignment]
@@ -164,7 +161,8 @@ class _Connection(SQLiteConnection):
         return next(iter(await self._fetch(query, 1)), None)
 
     async def execute(self, query: ClauseElement) -> Any:
-        sql, args, *_ = self._compile(query)
+        statement, args = self._statements.compiled(query)
+        sql = statement.sql
 
         def run(connection: sqlite3.Connection) -> int:
             cursor = connection.execute(sql, args)
@@ -176,8 +174,8 @@ class _Connection(SQLiteConnection):
         return await self._pooled.hop(run)
 
     async def _fetch(self, query: ClauseElement, count: int) -> list[Any]:
-        compiled: Any = self._compile(query)
-        sql, args, columns, context = compiled
+        statement, args = self._statements.compiled(query)
+        sql = statement.sql
 
         def run(connection: sqlite3.Connection) -> tuple[list[Any], Sequence[Any]]:
             cursor = connection.execute(sql, args)
@@ -187,10 +185,25 @@ class _Connection(SQLiteConnection):
                 cursor.close()
 
         rows, description = await self._pooled.hop(run)
-        metadata: Any = CursorResultMetaData(context, description)
-        maps = create_column_maps(columns)
+        if not rows:
+            return []
+        metadata: Any = CursorResultMetaData(_context(statement.compiled, self._dialect), description)
         made = (Row(metadata, metadata._processors, metadata._keymap, row) for row in rows)
-        return [Record(row, columns, self._dialect, maps) for row in made]
+        return [Record(row, statement.columns, self._dialect, statement.maps) for row in made]
+
+
+def _context(compiled: Any, dialect: Any) -> Any:
+    """Return what SQLAlchemy reads a result by."""
+    context = dialect.execution_ctx_cls()
+    context.dialect = dialect
+    context.result_column_struct = (
+        compiled._result_columns,
+        compiled._ordered_columns,
+        compiled._textual_ordered_columns,
+        compiled._ad_hoc_textual,
+        compiled._loose_column_name_matching,
+    )
+    return CompilationContext(context)
 
 
 class PooledBackend(SQLiteBackend):
@@ -200,7 +213,7 @@ class PooledBackend(SQLiteBackend):
         """`path`: of the file."""
         super().__init__(database_url)
         self._pool = Pool(path, timeout)  # type: ignore[assignment]
-        self._statements = Statements()
+        self._statements = Statements(dialect=self._dialect)
 
     def connection(self) -> SQLiteConnection:
         """Return a connection that is not acquired yet."""

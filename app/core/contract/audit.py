@@ -1,8 +1,9 @@
 """The contract's own record of a stream, held against what its events told."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Final
 
+from app.core.contract.replacing import replace
 from app.core.contract.stream import ChainStream
 
 STATUSES: Final = ("active", "paused", "completed", "cancelled")

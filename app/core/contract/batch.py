@@ -50,7 +50,7 @@ def fold_all(
 
 
 def _concerned(folded: Folded, seen: Seen) -> list[ContractState]:
-    return [each for each in folded.contracts.values() if seen.contract_id in {each.contract_id, each.token}]
+    return [each for each in folded.contracts.values() if seen.contract_id in (each.contract_id, each.token)]
 
 
 def _take(folded: Folded, contract: ContractState, index: int, seen: Seen) -> None:

@@ -1,7 +1,6 @@
 """How streams begin, and what they are made of."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from app.core.accrual import Kind
@@ -9,6 +8,7 @@ from app.core.contract import facts
 from app.core.contract.effect import CREATED, Effect, Rule, Scene, Verdict
 from app.core.contract.parked import Parked, Why
 from app.core.contract.reading import Reading, accrued_as, as_linear, like
+from app.core.contract.replacing import replace
 from app.core.contract.stream import ChainStream
 
 

@@ -1,12 +1,13 @@
 """The fold: a contract and its streams, one more event, and what the feed says of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.contract import birth, facts, life, money, notices, parties, terms, unpublished
 from app.core.contract.effect import CREATED, Effect, Rule, Scene, Verdict
 from app.core.contract.parked import Parked, Why
+from app.core.contract.replacing import replace
 from app.core.contract.seen import Seen
 from app.core.contract.state import ContractState, Pending
 from app.core.contract.stream import ChainStream

@@ -1,13 +1,13 @@
 """A stream's status: pauses, endings, and what is said of it after the end."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from app.core.contract import facts
 from app.core.contract.effect import CANCELLED, UPDATED, Effect, Rule, Scene, Verdict
 from app.core.contract.parked import Parked, Why
 from app.core.contract.reading import proven
+from app.core.contract.replacing import replace
 from app.core.contract.stream import ChainStream
 
 

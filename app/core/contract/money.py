@@ -1,12 +1,12 @@
 """Money that leaves or enters a stream. It is taken in every status: what was paid was paid."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from app.core.contract import facts
 from app.core.contract.effect import Effect, Rule, Scene, Verdict
 from app.core.contract.reading import as_linear, proven
+from app.core.contract.replacing import replace
 from app.core.contract.stream import ChainStream
 
 

@@ -1,11 +1,11 @@
 """Who a stream pays, and who may withdraw. Taken in every status: the contract checks none."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from app.core.contract import facts
 from app.core.contract.effect import Effect, Rule, Scene, Verdict
+from app.core.contract.replacing import replace
 from app.core.contract.stream import ChainStream
 
 

@@ -5,16 +5,17 @@ likeliest first, until a number that the contract tells contradicts it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.core.accrual import Kind, accrued_by
+from app.core.contract.replacing import replace
 
 if TYPE_CHECKING:
     from app.core.contract.stream import ChainStream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """One way to understand the events: a kind, and the checkpoint (base units, Unix seconds)."""
 

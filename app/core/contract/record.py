@@ -1,15 +1,16 @@
 """A chain stream and a contract's state as JSON for the store: everything comes back as it was."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, Final
 
 from app.core.accrual import Kind
 from app.core.contract.place import Place
 from app.core.contract.reading import Reading
+from app.core.contract.replacing import replace
 from app.core.contract.state import ContractState, Pending
 from app.core.contract.stream import ChainStream
 
-_NAMES: Final = tuple(field.name for field in fields(ChainStream) if field.init)
+_NAMES: Final = tuple(field.name for field in fields(ChainStream))
 _WIDE: Final = frozenset({
     "number", "deposit", "rate", "start", "cliff", "end", "dust", "withdrawn", "refunded", "keeper_paid", "keeper_fee",
     "relayer_fees", "parent", "source", "previous", "next",

@@ -1,15 +1,16 @@
 """A streaming contract: what is configured of it, and the little that its events change."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from app.core.contract.place import Place
+from app.core.contract.replacing import replace
 
 EMERGENCY: Final = frozenset({"gl_pause", "pr_pause"})
 """Two names of one flag of the contract: whichever call ends it, ends it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pending:
     """What one transaction told so far that belongs to the next withdrawal in it.
 
@@ -22,7 +23,7 @@ class Pending:
     auto_claim: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ContractState:
     """A contract, by its address. `decimals` and `token` are configured; None: not known.
 

@@ -1,15 +1,14 @@
 """A stream as the chain has it: exact, and with what the events left open."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
 
 from app.core.accrual import Holding, Terms, accrued, accrued_by
 from app.core.contract.place import Place
 from app.core.contract.reading import Reading
+from app.core.contract.replacing import replace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChainStream:
     """The state of one stream after some event. Amounts are base units, times Unix seconds, bytes hexadecimal.
 
@@ -60,8 +59,6 @@ class ChainStream:
     next: int | None = None
     rate_changed_ledger: int = 0
     doubtful: bool = False
-    shown: Mapping[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
-    """What `app.core.contract.view` made of it: an event needs it four times."""
 
     @property
     def id(self) -> str:
@@ -77,6 +74,8 @@ class ChainStream:
     def assumed(self) -> tuple[str, ...]:
         """What the events have not settled: of `checkpoint`, `deposit`, `kind`."""
         first, *others = self.readings
+        if not others and not self.doubtful:
+            return ()
         open_ = {
             "checkpoint": any(
                 (r.checkpoint, r.checkpoint_at) != (first.checkpoint, first.checkpoint_at) for r in others

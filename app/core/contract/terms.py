@@ -1,13 +1,13 @@
 """Changes of a stream's rate and end. Only linear streams have them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from app.core.accrual import Kind
 from app.core.contract import facts
 from app.core.contract.effect import Effect, Rule, Scene, Verdict
 from app.core.contract.reading import Reading, accrued_as, as_linear, read_as
+from app.core.contract.replacing import replace
 from app.core.contract.stream import ChainStream
 
 _COOLDOWN: Final = 17

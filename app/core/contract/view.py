@@ -1,8 +1,9 @@
 """A chain stream as the members of its JSON object, as docs/wire-contract names them."""
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from app.core.contract.replacing import SHOWN
 from app.core.contract.stream import ChainStream
 from app.core.contract.tokens import in_tokens
 
@@ -14,9 +15,10 @@ _UNTOLD: Final = frozenset({"lastEvent"})
 
 def view(stream: ChainStream) -> Mapping[str, Any]:
     """Return all members of the stream's JSON but `version`, `createdAt` and `updatedAt`, which the store gives."""
-    if stream.shown is None:
-        object.__setattr__(stream, "shown", _members(stream))
-    return cast("Mapping[str, Any]", stream.shown)
+    known: Mapping[str, Any] | None = stream.__dict__.get(SHOWN)
+    if known is None:  # an event needs it four times
+        known = stream.__dict__[SHOWN] = _members(stream)
+    return known
 
 
 def _members(stream: ChainStream) -> dict[str, Any]:
