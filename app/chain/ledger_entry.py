@@ -2,12 +2,14 @@
 
 from base64 import b64decode, b64encode
 from binascii import Error
+from collections.abc import Mapping
 from struct import pack
 from typing import Any, Final
 
 from app.chain import scval, strkey
 from app.chain.answers import RawItem
 from app.chain.xdr import Reader, Undecodable
+from app.core.accrual import Kind
 from app.core.contract.audit import STATUSES, StreamRecord
 
 _CONTRACT_DATA: Final = 6
@@ -15,16 +17,35 @@ _CONTRACT_ADDRESS: Final = 1
 _VEC, _SYMBOL, _U64 = 16, 15, 5
 _PERSISTENT: Final = 1
 _TYPES: Final = {
-    "sender": "address",
-    "recipient": "address",
-    "deposit_amount": "i128",
-    "rate_per_second": "i128",
-    "start_time": "u64",
-    "cliff_time": "u64",
-    "end_time": "u64",
-    "withdrawn_amount": "i128",
-    "status": "u32",
+    "sender": ("sender", "address"),
+    "recipient": ("recipient", "address"),
+    "deposit_amount": ("deposit", "i128"),
+    "rate_per_second": ("rate", "i128"),
+    "start_time": ("start", "u64"),
+    "cliff_time": ("cliff", "u64"),
+    "end_time": ("end", "u64"),
+    "withdrawn_amount": ("withdrawn", "i128"),
+    "status": ("status", "u32"),
 }
+"""The contract's fields, how we name them, and their types."""
+
+_NEWER: Final = {
+    "cancelled_at": ("cancelled_at", "u64"),
+    "kind": ("kind", "u32"),
+    "checkpointed_amount": ("checkpoint", "i128"),
+    "checkpointed_at": ("checkpoint_at", "u64"),
+    "withdraw_dust_threshold": ("dust", "i128"),
+    "memo": ("memo", "bytes"),
+    "metadata": ("metadata", "map"),
+    "claim_owner": ("claim_owner", "address"),
+    "decommissioned": ("decommissioned", "bool"),
+    "is_pooled": ("pooled", "bool"),
+    "parent_stream_id": ("parent", "u64"),
+}
+"""Those that may be missing, or void."""
+
+_KINDS: Final = (Kind.LINEAR, Kind.CLIFF_ONLY, Kind.CLIFF_SLOPE)
+"""In the order of the contract's numbers."""
 
 
 def key_of(contract_id: str, number: int) -> str:
@@ -52,20 +73,7 @@ def record_of(entry: RawItem) -> StreamRecord:
     reader.u32()
     fields = _fields(scval.take(reader))
     reader.end()
-    return StreamRecord(
-        number=number,
-        sender=fields["sender"],
-        recipient=fields["recipient"],
-        deposit=fields["deposit_amount"],
-        rate=fields["rate_per_second"],
-        start=fields["start_time"],
-        cliff=fields["cliff_time"],
-        end=fields["end_time"],
-        withdrawn=fields["withdrawn_amount"],
-        status=STATUSES[fields["status"]],
-        cancelled_at=fields["cancelled_at"],
-        modified=modified,
-    )
+    return StreamRecord(number=number, modified=modified, **fields)
 
 
 def _number(key: scval.Value) -> int:
@@ -79,14 +87,34 @@ def _fields(value: scval.Value) -> dict[str, Any]:
     if value.type != "map":
         raise Undecodable("a record that is no map")
     given = {key.content: each for key, each in value.content}
-    fields: dict[str, Any] = {}
-    for name, wanted in _TYPES.items():
-        each = given.get(name)
+    fields = {}
+    for theirs, (name, wanted) in _TYPES.items():
+        each = given.get(theirs)
         if each is None or each.type != wanted:
-            raise Undecodable(f"{name}: {wanted} expected")
+            raise Undecodable(f"{theirs}: {wanted} expected")
         fields[name] = each.content
     if fields["status"] >= len(STATUSES):
         raise Undecodable(f"status: {fields['status']} is not known")
-    cancelled = given.get("cancelled_at")
-    fields["cancelled_at"] = cancelled.content if cancelled and cancelled.type == "u64" else None
+    fields["status"] = STATUSES[fields["status"]]
+    return fields | _newer(given)
+
+
+def _newer(given: Mapping[str, scval.Value]) -> dict[str, Any]:
+    """Return what older revisions of the contract lack, or a stream may lack."""
+    found = {
+        name: given[theirs].content
+        for theirs, (name, wanted) in _NEWER.items()
+        if theirs in given and given[theirs].type == wanted
+    }
+    fields = {name: found.get(name) for name in ("cancelled_at", "dust", "claim_owner", "parent")}
+    fields |= {name: found.get(name) for name in ("decommissioned", "pooled")}
+    kind = found.get("kind")
+    if kind is not None and kind < len(_KINDS):
+        fields["kind"] = _KINDS[kind]
+    if {"checkpoint", "checkpoint_at"} <= found.keys():
+        fields["checkpoint"] = (found["checkpoint"], found["checkpoint_at"])
+    if "memo" in found:
+        fields["memo"] = found["memo"].hex()
+    if "metadata" in found and all((one.type, two.type) == ("bytes", "bytes") for one, two in found["metadata"]):
+        fields["metadata"] = tuple((one.content.hex(), two.content.hex()) for one, two in found["metadata"])
     return fields

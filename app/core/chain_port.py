@@ -97,8 +97,8 @@ class ChainTables(Protocol):
     async def store_position(self, contract_set: str, position: StoredPosition) -> None:
         """Store how far; `position` was called before."""
 
-    async def open_streams(self, contract_id: str) -> list[int]:
-        """Return the numbers of the contract's streams that it still has a record of, as far as is known."""
+    async def known_streams(self, contract_id: str) -> dict[int, bool]:
+        """Return the contract's streams by their numbers: whether it still has a record of one, as far as is known."""
 
     async def lock_contracts(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the contracts' states as they were stored; until the end nobody else takes events of theirs."""

@@ -3,16 +3,14 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.core.chain import Outcome
 from app.core.clock import timestamp
 from app.core.errors import FluxoraError
 from app.core.event import Draft, Event
 from app.core.ports import ChainKey, Rows
-
-if TYPE_CHECKING:
-    from app.core.stream import Stream
+from app.core.stream import Stream
 
 
 @dataclass(slots=True)
@@ -64,6 +62,11 @@ class Changes:
         self._touched[draft.stream.id] = None
         self.drafts.append(draft)
         self._tellers.append(result)
+
+    def keep(self, stream: Stream) -> None:
+        """Keep a stream of the same version: what differs is shown to nobody."""
+        self.streams[stream.id] = stream
+        self._touched[stream.id] = None
 
     async def write(self, unit: Rows) -> None:
         """Store the streams and the keys."""

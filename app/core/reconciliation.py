@@ -1,51 +1,80 @@
 """Streams put right by the contract's own records, where its events could not be read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from app.core.chain_entity import entity
 from app.core.changes import Changes, Ingested
 from app.core.clock import timestamp
-from app.core.contract.audit import StreamRecord, reconciled
+from app.core.contract.audit import StreamRecord, adopted, reconciled
+from app.core.contract.batch import StreamKey
+from app.core.contract.state import ContractState
+from app.core.contract.stream import ChainStream
 from app.core.contract.view import changed
 from app.core.event import Draft, EventName
 from app.core.ports import Rows
+from app.core.stream import Stream
 
-CAUSE = "reconciled"
+CAUSE: Final = "reconciled"
 
 
 async def reconcile(
-    unit: Rows, changes: Changes, contract_id: str, records: Sequence[StreamRecord], ledger: int
+    unit: Rows, changes: Changes, contract: ContractState, records: Sequence[StreamRecord], upto: int
 ) -> None:
-    """Compare records with the streams of a contract, as they were at a ledger; each difference is told."""
+    """Compare a contract's streams with its records, which have all up to a ledger; each difference is told."""
+    contract_id = contract.contract_id
     await unit.chain.lock_contracts([contract_id])
     by_number = {record.number: record for record in records}
     await changes.load(unit, await unit.chain.stream_ids({(contract_id, number) for number in by_number}))
-    for stream in list(changes.streams.values()):
-        if stream.chain is None:
-            continue
-        after = reconciled(stream.chain, by_number[stream.chain.number])
-        names = changed(stream.chain, after)
-        if not names:
-            continue
-        cancelled = "status" in names and after.status == "cancelled"
-        chain = {
-            "contractId": contract_id,
-            "streamId": str(after.number),
-            "ledger": ledger,
-            "closedAt": None,
-            "transactionHash": None,
-            "eventIndex": None,
-            "topic": None,
-        }
-        draft = Draft(
-            EventName.CANCELLED if cancelled else EventName.UPDATED,
-            entity(after, stream, changes.now),
-            names,
-            timestamp(changes.now),
-            CAUSE,
-            {"fields": list(names)},
-            chain,
-            () if after.recipient == stream.recipient else (stream.recipient,),
-        )
-        changes.tell(draft, Ingested(None, stream.id, "updated"))
+    known = {each.chain.number: each for each in list(changes.streams.values()) if each.chain is not None}
+    for number, record in sorted(by_number.items()):
+        stream = known.get(number)
+        if stream is None:
+            _adopt(changes, adopted(contract, record, upto), upto)
+        elif stream.chain is not None:
+            _correct(changes, stream, reconciled(stream.chain, record, upto), upto)
+    await _settle(unit, changes, {(contract_id, number) for number in by_number if number not in known}, upto)
     await changes.write(unit)
+
+
+def _adopt(changes: Changes, chain: ChainStream, upto: int) -> None:
+    _tell(changes, Draft(EventName.CREATED, entity(chain, None, changes.now), (), ""), chain, upto)
+
+
+def _correct(changes: Changes, before: Stream, after: ChainStream, upto: int) -> None:
+    names = () if before.chain is None else changed(before.chain, after)
+    if not names:  # nothing to tell; but what the record has must not be taken from late events once more
+        changes.keep(replace(before, chain=after))
+        return
+    name = EventName.CANCELLED if "status" in names and after.status == "cancelled" else EventName.UPDATED
+    parties = () if after.recipient == before.recipient else (before.recipient,)
+    _tell(changes, Draft(name, entity(after, before, changes.now), names, "", parties=parties), after, upto)
+
+
+def _tell(changes: Changes, draft: Draft, after: ChainStream, ledger: int) -> None:
+    chain = {
+        "contractId": after.contract_id,
+        "streamId": str(after.number),
+        "ledger": ledger,
+        "closedAt": None,
+        "transactionHash": None,
+        "eventIndex": None,
+        "topic": None,
+    }
+    detail = {"fields": list(draft.changed)}
+    told = replace(draft, timestamp=timestamp(changes.now), cause=CAUSE, detail=detail, chain=chain)
+    changes.tell(told, Ingested(None, after.id, told.name.removeprefix("stream.")))
+
+
+async def _settle(unit: Rows, changes: Changes, adopted_keys: set[StreamKey], upto: int) -> None:
+    """Take what waited for streams that are known now, as far as their records have it."""
+    if not adopted_keys:
+        return
+    done = []
+    for item in await unit.chain.waiting_for(adopted_keys):
+        if item.place is not None and int(item.place.partition("-")[0]) >> 32 <= upto:
+            digest, _, index = item.key.rpartition("-")
+            changes.take((digest, int(index)))
+            done.append(item.id)
+    await unit.chain.unpark(done)

@@ -175,21 +175,25 @@ class StreamService:
         """Take items of `getEvents` as they are; see `ingest`."""
         return await self.ingest(items, also=also)
 
-    async def open_chain_streams(self, contract_id: str) -> list[int]:
-        """Return the contract's numbers of the streams that it has not closed."""
+    async def known_chain_streams(self, contract_id: str) -> dict[int, bool]:
+        """Return the contract's streams by their numbers: whether it still has a record of one, as far as is known."""
 
-        async def work(unit: Rows) -> tuple[list[int], Sequence[Draft]]:
-            return await unit.chain.open_streams(contract_id), ()
+        async def work(unit: Rows) -> tuple[dict[int, bool], Sequence[Draft]]:
+            return await unit.chain.known_streams(contract_id), ()
 
-        numbers, _ = await self._writer.write(work)
-        return numbers
+        known, _ = await self._writer.write(work)
+        return known
 
-    async def reconcile(self, contract_id: str, records: Sequence[StreamRecord], ledger: int) -> int:
-        """Put streams right by the contract's own records, as of a ledger; returns how many differed."""
+    async def reconcile(self, contract_id: str, records: Sequence[StreamRecord], upto: int) -> int:
+        """Put streams right by the contract's own records, which have all up to a ledger; returns how many differed.
+
+        A stream that was not known begins by its record.
+        """
+        contract = self._reader.contracts[contract_id]
 
         async def work(unit: Rows) -> tuple[Changes, Sequence[Draft]]:
             changes = Changes(self.now())
-            await reconcile(unit, changes, contract_id, records, ledger)
+            await reconcile(unit, changes, contract, records, upto)
             return changes, changes.drafts
 
         changes, _ = await self._writer.write(work)

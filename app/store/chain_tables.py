@@ -53,13 +53,13 @@ class SqlChainTables:
         row = chain_positions.c.contract_set == contract_set
         await self._transaction.execute(update(chain_positions).where(row).values(values))
 
-    async def open_streams(self, contract_id: str) -> list[int]:
-        """Return the numbers of the contract's streams, but for those that it closed."""
+    async def known_streams(self, contract_id: str) -> dict[int, bool]:
+        """Return the contract's streams by their numbers: whether it still has a record of one."""
         query = select(streams.c.chain_stream_id, streams.c.chain).where(
             streams.c.contract_id == contract_id, streams.c.chain_stream_id.is_not(None)
         )
         rows = await self._transaction.fetch_all(query)
-        return sorted(int(row["chain_stream_id"]) for row in rows if orjson.loads(row["chain"])["closed_at"] is None)
+        return {int(row["chain_stream_id"]): orjson.loads(row["chain"])["closed_at"] is None for row in rows}
 
     async def lock_contracts(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the states as they were stored; their rows are locked in the order of their ids."""

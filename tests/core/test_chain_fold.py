@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from app.core.accrual import Kind
 from app.core.contract import facts, notices, unpublished
+from app.core.contract.audit import StreamRecord, adopted, reconciled
 from app.core.contract.batch import begun, fold_all, needed
-from app.core.contract.fold import fold
+from app.core.contract.fold import Step, fold
 from app.core.contract.parked import Why
 from app.core.contract.place import Hint, Place
 from app.core.contract.record import state_of, state_record, stream_of, stream_record
@@ -386,3 +387,30 @@ def test_nothing_is_lost_in_the_store():
     assert stream_of(stream_record(stream)) == stream
     assert state_of(CONTRACT, state_record(life.contract)) == life.contract
     assert state_of(CONTRACT, state_record(CONTRACT)) == CONTRACT
+
+
+def test_what_the_contract_s_own_record_has_is_not_taken_once_more():
+    life = Life(CREATED)
+    record = StreamRecord(0, "alice", "bob", 1000, 1, START, START, END, 300, "active", None, modified=20)
+    life.streams[0] = reconciled(life.streams[0], record, 20)
+    assert life.take(facts.Withdrew(0, 300), START + 300, ledger=15) == Step(life.contract)
+    assert life.take(facts.Paused(0, "late"), START + 300, ledger=20).parked is None
+    (outcome,) = life.take(facts.Withdrew(0, 100), START + 400, ledger=21).outcomes
+    assert (outcome.stream.withdrawn, outcome.stream.status) == (400, "active")
+
+
+def test_a_stream_whose_beginning_is_lost_is_as_its_record_says():
+    terms = {"deposit": 1000, "rate": 1, "start": START, "cliff": START + 10, "end": END}
+    record = StreamRecord(7, "alice", "bob", **terms, withdrawn=5, status="active", cancelled_at=None, modified=20)
+    open_ = adopted(CONTRACT, record, 20)
+    assert (open_.id, open_.token, open_.assumed) == ("stream-c1-7", "TOKEN", ("kind",))
+    known = adopted(CONTRACT, replace(record, kind=Kind.CLIFF_SLOPE, checkpoint=(0, START), dust=3, parent=2), 20)
+    assert (known.assumed, known.dust, known.parent) == ((), 3, 2)
+    assert stream_of(stream_record(known)) == known
+    assert (view(known)["transactionHash"], view(known)["lastEvent"]) == (None, None)
+    life = Life()
+    life.streams[7] = known
+    created = replace(CREATED, stream_id=7)
+    assert life.take(created, START, ledger=12) == Step(life.contract)
+    (outcome,) = life.take(facts.Withdrew(7, 100), START + 400, ledger=21).outcomes
+    assert (outcome.stream.withdrawn, view(outcome.stream)["lastEvent"]["ledger"]) == (105, 21)

@@ -13,7 +13,8 @@ from stellar_sdk import Address, scval, xdr
 
 from app.chain.item import parse, read
 from app.chain.ledger_entry import key_of
-from app.core.contract.batch import fold_all
+from app.core.contract.batch import Folded, fold_all
+from app.core.contract.view import view
 from app.settings import Settings
 from tests.conftest import api_of
 from tests.support.chain import contract_of, load, raw_item
@@ -28,15 +29,21 @@ FIRST = 3_700_000
 URL = "https://user:pass@node.example/secret"
 
 
+def folded(script) -> Folded:
+    contract = contract_of(script, hints=False)
+    seen = [read(parse(raw_item(row)), {script["contract"]}, frozenset()) for row in own_rows(script)]
+    return fold_all({contract.contract_id: contract}, {}, seen)
+
+
+def own_rows(script) -> list[dict]:
+    return [row for row in script["events"] if row["contract"] == script["contract"]]
+
+
 def told(script) -> list[tuple[str, int, str]]:
     """What a feed must tell of a script: transaction, index and cause, in the chain's order."""
-    contract = contract_of(script, hints=False)
-    ours = [row for row in script["events"] if row["contract"] == script["contract"]]
-    seen = [read(parse(raw_item(row)), {script["contract"]}, frozenset()) for row in ours]
-    folded = fold_all({contract.contract_id: contract}, {}, seen)
     return [
         (outcome.chain["transactionHash"], outcome.chain["eventIndex"], outcome.cause)
-        for _, step in folded.steps
+        for _, step in folded(script).steps
         for outcome in step.outcomes
     ]
 
@@ -212,7 +219,11 @@ async def test_a_gap_is_told_everywhere_and_an_operator_goes_on_after_it(make_se
         nodes.chain.set(latest=nodes.chain.last, retention=10)
         paid = next(each for each in known if each["status"] == "active" and float(each["remainingAmount"]) > 0)
         withdrawn = int(paid["base"]["withdrawn"]) + 1
-        give_records(node, known, {paid["chainStreamId"]: withdrawn})
+        numbers = {int(each["chainStreamId"]) for each in known}
+        streams = {each.number: each for each in folded(nodes.script).streams.values()}
+        born = {number: view(each) for number, each in streams.items() if number not in numbers and not each.closed_at}
+        assert len(born) > 1
+        give_records(node, known, {paid["chainStreamId"]: withdrawn}, list(born.values()))
         server.start()
         async with api_of(server) as api, follow(server, "websocket") as client:
             message = await client.message("service.degraded", 40)
@@ -225,13 +236,52 @@ async def test_a_gap_is_told_everywhere_and_an_operator_goes_on_after_it(make_se
             done = run_app("chain", "resume", cwd=server.cwd, **server.settings)
             assert done.returncode == 0, done.stderr
             await client.message("service.recovered", 40)
-            await client.until(lambda: any(each["cause"] == "reconciled" for each in client.events), 40)
-            [event] = [each for each in client.events if each["cause"] == "reconciled"]
+            await client.until(lambda: len(reconciled(client)) == len(born) + 1, 40)
+            [event] = [each for each in reconciled(client) if each["event"] == "stream.updated"]
             assert event["detail"] == {"fields": ["streamedAmount", "remainingAmount", "base.withdrawn"]}
             assert event["chain"]["streamId"] == paid["chainStreamId"]
             assert event["payload"]["base"]["withdrawn"] == str(withdrawn)
             await api_until(api, lambda health: not health["chain"]["gap"])
             assert json.loads(run_app("chain", "status", cwd=server.cwd, **server.settings).stdout)["gap"] is None
+            await check_born_in_gap(api, client, nodes.script, born)
+
+
+def reconciled(client) -> list[dict]:
+    return [each for each in client.events if each["cause"] == "reconciled"]
+
+
+async def check_born_in_gap(api, client, script, born) -> None:
+    """They are there as the contract has them; what is posted of the lost ledgers afterwards changes nothing."""
+    began = [each for each in reconciled(client) if each["event"] == "stream.created"]
+    ids = {number: f"stream-{script['contract'].lower()}-{number}" for number in born}
+    assert [each["streamId"] for each in began] == [ids[number] for number in sorted(born)]
+    for _ in range(2):
+        for number, true in born.items():
+            stream = (await api.get(f"/api/streams/{ids[number]}")).json()
+            named = ("sender", "recipient", "depositAmount", "ratePerSecond", "status", "kind", "cancelledAt")
+            assert [stream[name] for name in named] == [true[name] for name in named]
+            told_by_record = (
+                "deposit",
+                "withdrawn",
+                "ratePerSecond",
+                "checkpoint",
+                "checkpointAt",
+                "cliffTime",
+                "endTime",
+            )
+            assert [stream["base"][name] for name in told_by_record] == [true["base"][name] for name in told_by_record]
+            assert (stream["assumed"], stream["transactionHash"], stream["ledger"]) == ([], None, None)
+            assert (stream["chainStreamId"], stream["lastEvent"]) == (str(number), None)
+        rows = [row for row in own_rows(script) if row["ledger"] > FIRST + 20]
+        for start in range(0, len(rows), 500):
+            answer = await api.post(
+                "/api/events", json={"events": [raw_item(row) for row in rows[start : start + 500]]}
+            )
+            assert answer.status_code == 200
+    parked = (await api.get("/api/chain/parked", params={"limit": 500})).json()["parked"]
+    assert not [each for each in parked if each["missing"] in {str(number) for number in born}]
+    events = (await api.get("/api/events", params={"limit": 1000})).json()["events"]
+    assert [each["version"] for each in events if each["streamId"] in ids.values()] == [1] * len(born)
 
 
 async def test_emergencies_of_the_contract_are_told_also_after_a_restart(make_server, backend):
@@ -313,8 +363,11 @@ async def api_until(api, true, seconds: float = 30) -> None:
             await asyncio.sleep(0.05)
 
 
-def give_records(node, streams, withdrawn) -> None:
-    """Let a node answer `getLedgerEntries` with the streams as they are known, but for some withdrawals."""
+def give_records(node, streams, withdrawn, born) -> None:
+    """Let a node answer `getLedgerEntries` with the streams as they are known, but for some withdrawals.
+
+    `born` are those of a newer revision of the contract, with all its fields.
+    """
     contract = node.chain.script["contract"]
     entries = {
         key_of(contract, int(each["chainStreamId"])): {
@@ -324,6 +377,11 @@ def give_records(node, streams, withdrawn) -> None:
         for each in streams
         if each["closedAt"] is None
     }
+    for each in born:
+        entries[key_of(contract, int(each["chainStreamId"]))] = {
+            "xdr": record(contract, each, each["base"]["withdrawn"], newer=True),
+            "lastModifiedLedgerSeq": FIRST + 30,
+        }
     call = node.call
 
     def answer(method, params):
@@ -335,7 +393,7 @@ def give_records(node, streams, withdrawn) -> None:
     node.call = answer
 
 
-def record(contract, stream, withdrawn) -> str:
+def record(contract, stream, withdrawn, *, newer=False) -> str:
     """A stream's record in the contract, as XDR."""
     base = stream["base"]
     statuses = ["active", "paused", "completed", "cancelled"]
@@ -352,6 +410,19 @@ def record(contract, stream, withdrawn) -> str:
         "status": scval.to_uint32(statuses.index(stream["status"])),
         "cancelled_at": scval.to_void() if stream["cancelledAt"] is None else scval.to_uint64(stream["cancelledAt"]),
     }
+    if newer:
+        values |= {
+            "kind": scval.to_uint32(["linear", "cliffOnly", "cliffSlope"].index(stream["kind"])),
+            "checkpointed_amount": scval.to_int128(int(base["checkpoint"])),
+            "checkpointed_at": scval.to_uint64(int(base["checkpointAt"])),
+            "withdraw_dust_threshold": scval.to_int128(int(base["dustThreshold"])),
+            "memo": scval.to_void() if stream["memo"] is None else scval.to_bytes(bytes.fromhex(stream["memo"])),
+            "metadata": scval.to_void(),
+            "claim_owner": scval.to_void(),
+            "is_pooled": scval.to_bool(stream["pooled"]),
+            "decommissioned": scval.to_bool(stream["decommissioned"]),
+            "parent_stream_id": scval.to_void(),
+        }
     data = xdr.ContractDataEntry(
         ext=xdr.ExtensionPoint(0),
         contract=Address(contract).to_xdr_sc_address(),

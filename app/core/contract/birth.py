@@ -40,28 +40,32 @@ def created(fact: facts.Created, scene: Scene) -> Verdict:
 
 
 def taken_already(stream: ChainStream, scene: Scene) -> Verdict:
-    """Tell an event that came twice from another one with the same id."""
-    if stream.born == scene.place:
+    """Tell an event that came twice, or that a record told before, from another one with the same id."""
+    if stream.born is None or stream.born == scene.place:
         return ()
     return Parked(Why.EXISTS, f"stream {stream.number} exists already, since ledger {stream.born.ledger}")
 
 
 def _readings(fact: facts.Created, scene: Scene) -> tuple[Reading, ...]:
-    """Return the kinds that fit, the likeliest first.
+    if scene.seen.hint and scene.seen.hint.kind:
+        return (Reading(scene.seen.hint.kind, 0, fact.start_time),)
+    return likely_readings(fact.rate_per_second, fact.deposit_amount, fact.start_time, fact.cliff_time, fact.end_time)
+
+
+def likely_readings(rate: int, deposit: int, start: int, cliff: int, end: int) -> tuple[Reading, ...]:
+    """Return the kinds that fit the terms of a new stream, the likeliest first.
 
     Rate 0 is CliffOnly and only that; a deposit under rate x (end - start) can only be CliffSlope; with the cliff at
     the start it does not matter. Else Linear and CliffSlope both fit (the contract's checks at creation).
     """
     kinds: tuple[Kind, ...] = (Kind.LINEAR,)
-    if scene.seen.hint and scene.seen.hint.kind:
-        kinds = (scene.seen.hint.kind,)
-    elif fact.rate_per_second == 0:
+    if rate == 0:
         kinds = (Kind.CLIFF_ONLY,)
-    elif fact.deposit_amount < fact.rate_per_second * (fact.end_time - fact.start_time):
+    elif deposit < rate * (end - start):
         kinds = (Kind.CLIFF_SLOPE,)
-    elif fact.cliff_time > fact.start_time:
+    elif cliff > start:
         kinds = (Kind.LINEAR, Kind.CLIFF_SLOPE)
-    return tuple(Reading(kind, 0, fact.start_time) for kind in kinds)
+    return tuple(Reading(kind, 0, start) for kind in kinds)
 
 
 def _cloned(fact: facts.Cloned, stream: ChainStream, scene: Scene) -> Verdict:

@@ -82,7 +82,7 @@ def _verdict(fact: facts.StreamFact, scene: Scene) -> Verdict:
     if stream is None:
         message = f"no stream {fact.stream_id} of this contract is known yet"
         return Parked(Why.UNKNOWN_STREAM, message, (fact.stream_id,))
-    if isinstance(fact, _UNTOLD):
+    if isinstance(fact, _UNTOLD) or scene.place.ledger <= stream.audited:  # the contract's own record has it
         return ()
     if scene.place < stream.last and not isinstance(fact, _TIMELESS):
         if isinstance(fact, facts.Withdrew | facts.WithdrewTo):

@@ -24,7 +24,7 @@ def stream_record(stream: ChainStream) -> dict[str, Any]:
     for name in _WIDE:
         if record[name] is not None:
             record[name] = str(record[name])
-    record["born"], record["last"] = stream.born.to_json(), stream.last.to_json()
+    record["born"], record["last"] = stream.born and stream.born.to_json(), stream.last.to_json()
     record["readings"] = [[r.kind, str(r.checkpoint), str(r.checkpoint_at)] for r in stream.readings]
     record["metadata"] = None if stream.metadata is None else [list(pair) for pair in stream.metadata]
     return record
@@ -36,7 +36,8 @@ def stream_of(record: dict[str, Any]) -> ChainStream:
     for name in _WIDE:
         if values.get(name) is not None:
             values[name] = int(values[name])
-    values["born"], values["last"] = Place.from_json(values["born"]), Place.from_json(values["last"])
+    values["born"] = values["born"] and Place.from_json(values["born"])
+    values["last"] = Place.from_json(values["last"])
     values["readings"] = tuple(Reading(Kind(kind), int(amount), int(at)) for kind, amount, at in values["readings"])
     if values["metadata"] is not None:
         values["metadata"] = tuple((key, value) for key, value in values["metadata"])

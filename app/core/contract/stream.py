@@ -18,14 +18,15 @@ class ChainStream:
     `readings` has the one that counts first, and is never empty; `doubtful`: the deposit was worked out while more
     than one fitted. `paused_at` and `pause_reason` are None when no pause is on. `status` is one of active, paused,
     completed, cancelled: a closed stream keeps its own and has `closed_at`.
-    `born` and `last` are the places of its first event, and of the latest that was applied.
+    `born` and `last` are the places of its first event, and of the latest that was applied. `born` None: its first one
+    is lost, and the contract's own record told of it. `audited` is the ledger up to which such a record has all.
     """
 
     contract_id: str
     number: int
     token: str | None
     decimals: int | None
-    born: Place
+    born: Place | None
     last: Place
     sender: str
     recipient: str
@@ -59,10 +60,13 @@ class ChainStream:
     next: int | None = None
     rate_changed_ledger: int = 0
     doubtful: bool = False
+    audited: int = 0
 
     @property
     def id(self) -> str:
-        """The product's id of the stream: transaction and event that made it."""
+        """The product's id of the stream: transaction and event that made it, else contract and number."""
+        if self.born is None:
+            return f"stream-{self.contract_id.lower()}-{self.number}"
         return f"stream-{self.born.transaction_hash}-{self.born.index}"
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from app.core.contract.place import Place
 from app.core.contract.replacing import SHOWN
 from app.core.contract.stream import ChainStream
 from app.core.contract.tokens import in_tokens
@@ -35,8 +36,8 @@ def _members(stream: ChainStream) -> dict[str, Any]:
         "endTime": min(stream.end, MAX_TIME),
         "status": stream.status,
         "contractId": stream.contract_id,
-        "transactionHash": stream.born.transaction_hash,
-        "eventIndex": stream.born.index,
+        "transactionHash": stream.born and stream.born.transaction_hash,
+        "eventIndex": stream.born and stream.born.index,
         **_chain_members(stream),
     }
 
@@ -78,13 +79,13 @@ def _chain_members(stream: ChainStream) -> dict[str, Any]:
         "previous": _number(stream.previous),
         "next": _number(stream.next),
         "pooled": stream.pooled,
-        "ledger": stream.born.ledger,
-        "lastEvent": {
-            "ledger": stream.last.ledger,
-            "transactionHash": stream.last.transaction_hash,
-            "eventIndex": stream.last.index,
-        },
+        "ledger": stream.born and stream.born.ledger,
+        "lastEvent": _place(stream.last) if stream.last.transaction_hash else None,
     }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {"ledger": place.ledger, "transactionHash": place.transaction_hash, "eventIndex": place.index}
 
 
 def _base(stream: ChainStream) -> dict[str, str]:

@@ -90,8 +90,8 @@ class ChainDocument(Document):
     stream_id: str | None = Field(description="the stream's number in the contract")
     ledger: int | None
     closed_at: int | None = Field(description="when the ledger closed, in Unix seconds")
-    transaction_hash: str
-    event_index: int
+    transaction_hash: str | None
+    event_index: int | None
     topic: str | None
 
 
