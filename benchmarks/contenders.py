@@ -281,6 +281,27 @@ class Nchan(Contender):
         writer.close()
 
 
+class Physical(Contender):
+    """One send(2) a message and client, in C, and nothing else: no feed, but what the kernel alone costs."""
+
+    name = "physical: one send(2) each, in C"
+    paths = {"ws": "/ws", "sse": "/sse"}
+
+    def command(self) -> list[str]:
+        return [str(compiled(HERE / "peers" / "physical.c")), str(self.port)]
+
+
+def compiled(source: Path) -> Path:
+    """Compile a program in C. Raises Skipped."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        raise Skipped("there is no C compiler")
+    CACHE.mkdir(exist_ok=True)
+    program = CACHE / source.stem
+    subprocess.run([compiler, "-O2", "-o", program, source], check=True)
+    return program
+
+
 CONTENDERS: tuple[type[Contender], ...] = (Fluxora, Node, Nchan, Starlette, PlainFluxora)
 
 

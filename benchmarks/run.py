@@ -8,9 +8,7 @@ import argparse
 import asyncio
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
@@ -21,16 +19,17 @@ from typing import Any
 
 from benchmarks import scenarios
 from benchmarks.contenders import (
-    CACHE,
     CONTENDERS,
     HERE,
     Contender,
     Fluxora,
     Nchan,
     Node,
+    Physical,
     PlainFluxora,
     Skipped,
     Starlette,
+    compiled,
 )
 from benchmarks.ingest import FluxoraOnPostgreSQL, ingest
 from benchmarks.scenarios import CLIENTS_CPU, Measured
@@ -45,13 +44,10 @@ Figures = dict[str, dict[str, dict[str, list[float]]]]
 
 def build_load() -> Path:
     """Compile the load generator."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
+    try:
+        return compiled(HERE / "load.c")
+    except Skipped:
         sys.exit("make bench needs a C compiler: the load generator must be cheaper than the servers")
-    CACHE.mkdir(exist_ok=True)
-    program = CACHE / "load"
-    subprocess.run([compiler, "-O2", "-o", program, HERE / "load.c"], check=True)
-    return program
 
 
 class Run:
@@ -113,16 +109,17 @@ class Run:
                         transport,
                         events,
                     )
-                for contender in (Fluxora, Node, Nchan):
-                    self.measure(
-                        f"paced, 10,000 clients, 5 events/s, {transport}",
-                        contender,
-                        scenarios.paced,
-                        transport,
-                        10_000,
-                        5,
-                        8,
-                    )
+                for rate in (1, 5, 10):
+                    for contender in (Fluxora, Node, Nchan, Physical):
+                        self.measure(
+                            f"paced, 10,000 clients, {rate} events/s, {transport}",
+                            contender,
+                            scenarios.paced,
+                            transport,
+                            10_000,
+                            rate,
+                            8,
+                        )
                 self.measure(
                     f"filtered, 10,000 clients, {transport}",
                     Fluxora,

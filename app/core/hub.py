@@ -17,9 +17,7 @@ from app.core.measures import Measures
 from app.core.messages import ServiceMessage
 from app.core.ports import Position
 from app.core.ring import Ring
-
-_SLICE_SECONDS: Final = 0.0002
-"""Sockets are written for so long before other work of the loop gets its turn: a request takes some 30 turns."""
+from app.core.slices import Slices
 
 _SLICE_CHECK: Final = 4
 """Sockets between two looks at the clock."""
@@ -64,6 +62,7 @@ class Hub:
         self._round: _Round | None = None
         self._due = False
         self._next_round = 0.0
+        self._slices = Slices()
         self.pages = Pages()
         self.epoch = ""
         self.flushed = 0
@@ -179,10 +178,11 @@ class Hub:
         if current is None:
             return
         self.round_at = loop.time()
-        slice_end = self.round_at + _SLICE_SECONDS
+        slice_end = self._slices.begin(self.round_at)
         while current.todo and loop.time() < slice_end:
             for _ in range(min(_SLICE_CHECK, len(current.todo))):
                 _deliver(*current.todo.pop())
+        self._slices.end(loop.time())
         if current.todo:
             self._due = True
             loop.call_soon(self._flush)

@@ -10,6 +10,8 @@ import termios
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from app.server.receiver import Receiver
+
 WRITE_MARK: Final = 64 * 1024
 """Above it, the connection is full; it has room again at a quarter of it."""
 
@@ -21,22 +23,6 @@ _read_buffer: Final = memoryview(bytearray(_READ_BYTES))
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-class Receiver(Protocol):
-    """Whom a detached connection tells what happens."""
-
-    def received(self, data: bytes) -> None:
-        """Take bytes from the peer."""
-
-    def writable(self) -> None:
-        """Hear that the connection is full no more."""
-
-    def left(self) -> bool:
-        """Hear that the peer sends no more; tell whether it may still read."""
-
-    def lost(self) -> None:
-        """Hear that it has ended; nothing follows."""
 
 
 class Early(Protocol):
@@ -55,6 +41,7 @@ class Connection(asyncio.BufferedProtocol):
         "_now",
         "_paused",
         "_receiver",
+        "_send",
         "_streams",
         "_transport",
         "early",
@@ -72,6 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         self._receiver: Receiver | None = None
         self._paused = False
+        self._send: Callable[[bytes], int] | None = None
         self._now = now
         self.finished = False
         self.last_read = now()
@@ -116,11 +104,36 @@ class Connection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> bool:
         """Write; False when the connection is full now. Nothing is written any more once it is `finished`."""
+        send = self._send
+        if send is not None and not self.finished:
+            # Nothing waits in the transport, so nothing has to go through it: a microsecond less for each write.
+            size = len(data)
+            try:
+                sent = send(data)
+            except OSError:
+                sent = 0  # the transport meets the same, and knows what follows
+            if sent == size:
+                self.written += size
+                return True
+            self._send = None
+            self.written += sent
+            data = data[sent:]
         if self.finished or self._transport.is_closing():
             return False
         self.written += len(data)
         self._transport.write(data)
+        if self._streams is None and not self._transport.get_write_buffer_size():
+            self._send = self._straight()
         return not self._paused
+
+    def _straight(self) -> Callable[[bytes], int] | None:
+        """Return what sends to the socket itself; None: TLS lies between, or the connection ends."""
+        if self._transport.is_closing() or self._transport.get_extra_info("ssl_object") is not None:
+            return None
+        given = self._transport.get_extra_info("socket")
+        # asyncio's wrapper of the socket has no `send` of its own.
+        send: Callable[[bytes], int] | None = getattr(getattr(given, "_sock", None), "send", None)
+        return send
 
     def begin_feed(self) -> None:
         """Note that it carries a feed, which has limits of its own."""
@@ -181,6 +194,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """End the connection at once, whatever is buffered: a peer that does not read would never let it close."""
+        self._send = None
         self._transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -212,6 +226,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Hear from the transport that it has ended."""
         del exc
+        self._send = None
         receiver, self._receiver = self._receiver, None
         if self.on_lost is not None:
             self.on_lost(self)

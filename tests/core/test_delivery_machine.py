@@ -28,6 +28,7 @@ from app.core import history as history_module
 from app.core import hub as hub_module
 from app.core import relay as relay_module
 from app.core import ring as ring_module
+from app.core import slices
 from app.core.chain import StreamCreated
 from app.core.cursor import Cursor
 from app.core.errors import FluxoraError
@@ -614,7 +615,8 @@ def test_delivery(monkeypatch):
     monkeypatch.setattr(hub_module, "BATCH_BYTES", hub_module.BATCH_BYTES)
     # A slice writes to one socket, so that all else can happen in the middle of a round.
     monkeypatch.setattr(hub_module, "_SLICE_CHECK", 1)
-    monkeypatch.setattr(hub_module, "_SLICE_SECONDS", 1.5 * GLANCE)
+    for each in ("_SHORTEST", "_LONGEST"):
+        monkeypatch.setattr(slices, each, 1.5 * GLANCE)
     run_state_machine_as_test(
         DeliveryMachine,
         settings=settings(

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from app.core import hub as hub_module
+from app.core import slices
 from app.core.filter import EventFilter
 from app.core.messages import Close
 from app.core.subscription import Subscription
@@ -234,7 +235,8 @@ async def test_pages_of_another_history_are_forgotten():
 def in_slices(monkeypatch, test) -> None:
     """Run a test where the hub writes to one socket in each loop iteration."""
     monkeypatch.setattr(hub_module, "_SLICE_CHECK", 1)
-    monkeypatch.setattr(hub_module, "_SLICE_SECONDS", 1.5e-7)
+    for each in ("_SHORTEST", "_LONGEST"):
+        monkeypatch.setattr(slices, each, 1.5e-7)
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(glance=1e-7)) as runner:
         runner.run(test())
 
