@@ -189,7 +189,7 @@ def worse(run: Run) -> list[str]:
             for name in figures.keys() & ours.keys():
                 mine, theirs = statistics.median(ours[name]), statistics.median(figures[name])
                 better = theirs > mine if name.endswith("/s") else theirs < mine
-                if contender not in (Fluxora.name, PlainFluxora.name) and better and mine and theirs:
+                if contender not in (Fluxora.name, PlainFluxora.name, Physical.name) and better and mine and theirs:
                     found.append(f"* {scenario}: {name} is {mine:,.4g}, {contender}'s {theirs:,.4g}")
     return found
 
