@@ -13,7 +13,7 @@ from app.core.contract.state import ContractState
 STELLAR_RPC: Final = "stellar-rpc"
 """How outages name the nodes that the chain is read from."""
 
-RawItem = Mapping[str, Any]
+RawItem = dict[str, Any]
 """An item of `getEvents`, as Stellar RPC gives it."""
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from app.core.accrual import Holding, Kind, Terms
 from app.core.clock import timestamp
+from app.core.contract.replacing import replace
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import view
 from app.core.errors import Conflict
@@ -69,7 +70,7 @@ def normal_id(text: str) -> str:
     return text.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stream:
     """A payment stream as it is after some version. Amounts are decimal strings; times are Unix seconds."""
 

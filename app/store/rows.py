@@ -8,12 +8,14 @@ import orjson
 
 from app.core.contract.record import stream_of as chain_stream_of
 from app.core.contract.record import stream_record
+from app.core.contract.replacing import made
 from app.core.event import Draft
 from app.core.ports import ChainKey
 from app.core.stream import Status, Stream
 from app.store.dialect import storable
 from app.store.tables import streams
 
+_STATUSES: Final = {status.value: status for status in Status}
 _STREAM_NAMES: Final = tuple(field.name for field in fields(Stream))
 STREAM_COLUMNS: Final = [streams.c[name] for name in _STREAM_NAMES]
 
@@ -24,7 +26,8 @@ def stream_of(row: Any) -> Stream:
     values = dict(zip(_STREAM_NAMES, row._mapping, strict=True))
     if values["chain"] is not None:
         values["chain"] = chain_stream_of(orjson.loads(values["chain"]))
-    return Stream(**{**values, "status": Status(values["status"])})
+    values["status"] = _STATUSES[values["status"]]
+    return made(Stream, values)
 
 
 def stream_row(stream: Stream, names: Sequence[str] = _STREAM_NAMES) -> dict[str, Any]:

@@ -41,6 +41,12 @@ def test_one_wrong_character_is_noticed(text, at, character):
     assert is_address(mangled) == (mangled == text)
 
 
+@given(addresses, st.integers(0, 55), st.one_of(st.characters(), st.sampled_from("_+- 0189=\n\ud800")))
+def test_no_other_character_passes(text, at, character):
+    """What `int` would take beside digits, and what is no ASCII."""
+    assert is_address(text[:at] + character + text[at + 1 :]) == (character == text[at])
+
+
 @pytest.mark.parametrize("payload", [0, 3, 24, 27, 28, 30, 31])
 def test_a_shorter_key_does_not_pass_by_its_padding(payload):
     text = encode(bytes([6 << 3]) + bytes(payload))

@@ -1,6 +1,8 @@
 """`dataclasses.replace` for what each event replaces: a stream has forty fields, and it looks at every one by name."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+Made = TypeVar("Made")
 
 SHOWN: Final = "shown"
 """The attribute in which a view of the object is kept; another object has another."""
@@ -15,3 +17,10 @@ else:
         other.__dict__.update(one.__dict__, **changes)
         other.__dict__.pop(SHOWN, None)
         return other
+
+
+def made(kind: type[Made], values: dict[str, Any]) -> Made:
+    """Return such an object with a value for each of its fields: `__init__` would set one after the other."""
+    one = object.__new__(kind)
+    one.__dict__.update(values)
+    return one
