@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from app.core.announcer import Announcer
 from app.core.batch import BATCH_BYTES, Batch, Pages, first_bytes
 from app.core.cursor import Cursor
 from app.core.event import Event
@@ -71,6 +72,7 @@ class Hub:
         self.measures = measures or Measures()
         self._publishes: deque[tuple[int, float]] = deque()
         self.subscriptions: set[Listener] = set()
+        self._announcer = Announcer(self.subscriptions)
 
     @property
     def head(self) -> int:
@@ -123,8 +125,7 @@ class Hub:
 
     def announce(self, message: ServiceMessage) -> None:
         """Tell every subscription, live or behind."""
-        for subscription in self.subscriptions:
-            subscription.say(message)
+        self._announcer.announce(message)
 
     def since(self, seq: int, limit: int) -> Sequence[Event] | None:
         """Return at most `limit` events after `seq`; None if only the database can tell."""
