@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.core.event import Event
+from app.core.filter import UNFILTERED, Wanted
 from app.core.outlet import Form
 
 BATCH_BYTES: Final = 64 * 1024
@@ -34,23 +35,31 @@ class Batch:
 
 
 class Pages:
-    """The unfiltered pages that were read last: after a restart thousands of clients read the same ones."""
+    """The pages that were read last: after a restart thousands of clients with one filter read the same ones."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._pages: OrderedDict[tuple[int, int], Batch] = OrderedDict()
+        self._unfiltered: OrderedDict[tuple[int, int, Wanted], Batch] = OrderedDict()
+        # Apart, for thousands of filters would drive out the pages that most clients read.
+        self._filtered: OrderedDict[tuple[int, int, Wanted], Batch] = OrderedDict()
 
-    def shared(self, page: Batch) -> Batch:
-        """Return the page of the same events that was here first."""
-        key = (page.events[0].seq, page.events[-1].seq)
-        known = self._pages.setdefault(key, page)
-        if len(self._pages) > _CACHED_PAGES:
-            self._pages.popitem(last=False)
+    def shared(self, page: Batch, wanted: Wanted) -> Batch:
+        """Return the page of the same events, chosen by the same filter, that was here first.
+
+        Its `end` may be another one: nothing is wanted between the last event and either.
+        """
+        if not page.events:
+            return page
+        pages = self._unfiltered if wanted == UNFILTERED else self._filtered
+        known = pages.setdefault((page.events[0].seq, page.events[-1].seq, wanted), page)
+        if len(pages) > _CACHED_PAGES:
+            pages.popitem(last=False)
         return known
 
     def clear(self) -> None:
         """Forget a history."""
-        self._pages.clear()
+        self._unfiltered.clear()
+        self._filtered.clear()
 
 
 def first_bytes(events: Sequence[Event], limit: int) -> Sequence[Event]:

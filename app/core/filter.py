@@ -113,6 +113,7 @@ class AnyOf:
 
 
 EVERYTHING: Final[FilterKey] = ("", "")
+UNFILTERED: Final = EventFilter()
 
 
 def keys_of(event: Event) -> tuple[FilterKey, ...]:

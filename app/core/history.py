@@ -7,15 +7,13 @@ from typing import Final
 from app.core.batch import BATCH_BYTES, Batch
 from app.core.cursor import Cursor
 from app.core.event import Event
-from app.core.filter import EventFilter, Wanted
+from app.core.filter import Wanted
 from app.core.hub import Hub
 from app.core.ports import EventLog
 
 PAGE_EVENTS: Final = 500
 PAGE_BYTES: Final = BATCH_BYTES
 """A page is at most this, and never less than one event: what a client that stops reading costs beside its socket."""
-
-_UNFILTERED: Final = EventFilter()
 
 
 class History:
@@ -36,8 +34,7 @@ class History:
         events = self.hub.since(seq, PAGE_EVENTS)
         if events is None:
             return None
-        page = _page(events, wanted, seq, events[-1].seq)
-        return self.hub.pages.shared(page) if wanted == _UNFILTERED else page
+        return self.hub.pages.shared(_page(events, wanted, seq, events[-1].seq), wanted)
 
     async def stored(self, cursor: Cursor, wanted: Wanted) -> Batch:
         """Return a page after the cursor from the database, perhaps without events; no transaction is held after.
@@ -51,7 +48,7 @@ class History:
         async with self._reads:
             events = await self._log.read(cursor, upto, wanted.in_log(), PAGE_EVENTS)
         page = _page(events, wanted, cursor.seq, events[-1].seq if len(events) == PAGE_EVENTS else upto)
-        return self.hub.pages.shared(page) if wanted == _UNFILTERED and page.events else page
+        return self.hub.pages.shared(page, wanted)
 
     async def is_future(self, cursor: Cursor) -> bool:
         """Tell a cursor beyond the log from one that another process, ahead of this one, gave out.

@@ -8,6 +8,7 @@ import pytest
 from app.core import hub as hub_module
 from app.core import slices
 from app.core.filter import EventFilter
+from app.core.history import History
 from app.core.messages import Close
 from app.core.subscription import Subscription
 from tests.core.test_hub import process, publish
@@ -213,6 +214,23 @@ async def test_pages_of_the_same_beginning_are_not_mixed_up():
             outlets.append(outlet)
             publish(here, row(here.hub.head + 1))
     assert [outlet.got for outlet in outlets] == [ids(1), ids(1, 2)]
+
+
+@virtual
+async def test_who_has_one_filter_shares_its_pages():
+    here = await process()
+    publish(here, *(row(seq) for seq in range(1, 9)))
+    history = History(here.hub, here.log, look=lambda: None, concurrency=1)
+    one, other = (EventFilter(events=frozenset({name})) for name in ("stream.created", "stream.updated"))
+    everything = history.recent(0, ALL)
+    page = history.recent(0, one)
+    assert page.events
+    assert history.recent(0, EventFilter(events=frozenset({"stream.created"}))) is page
+    assert history.recent(2, one) is not page
+    assert not history.recent(0, other).events
+    for number in range(100):
+        history.recent(0, EventFilter(events=one.events, senders=frozenset({"a", str(number)})))
+    assert history.recent(0, ALL) is everything
 
 
 @virtual
