@@ -5,12 +5,16 @@ from collections import deque
 from collections.abc import Collection
 from typing import Final
 
+import structlog
+
 from app.core.listener import Listener
 from app.core.messages import ServiceMessage
 
 _SLICE_SECONDS: Final = 0.002
 _SLICE_CHECK: Final = 16
 """Listeners between two looks at the clock."""
+
+_logger = structlog.stdlib.get_logger(__name__)
 
 
 class Announcer:
@@ -36,11 +40,18 @@ class Announcer:
         while self._under_way:
             message, waiting = self._under_way[0]
             for _ in range(min(_SLICE_CHECK, len(waiting))):
-                listener = waiting.popleft()
-                if listener in self._listeners:
-                    listener.say(message)
+                self._say(waiting.popleft(), message)
             if not waiting:
                 self._under_way.popleft()
             elif loop.time() >= slice_end:
                 loop.call_soon(self._tell)
                 return
+
+    def _say(self, listener: Listener, message: ServiceMessage) -> None:
+        if listener not in self._listeners:
+            return
+        try:
+            listener.say(message)
+        except Exception:
+            _logger.exception("announcement_failed")
+            listener.fail()

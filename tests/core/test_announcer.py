@@ -37,6 +37,27 @@ async def test_everybody_hears_everything_in_order_and_others_get_turns():
     assert turns > 10  # 1,000 words of 0.1 ms, at most 2 ms and 16 words at a time
 
 
+class Broken(Told):
+    failed = False
+
+    def say(self, message: ServiceMessage) -> None:
+        raise ValueError(message)
+
+    def fail(self) -> None:
+        self.failed = True
+
+
+async def test_one_that_fails_ends_alone():
+    broken, sound = Broken(), [Told() for _ in range(50)]
+    announcer = Announcer([*sound[:25], broken, *sound[25:]])
+    for name in ("one", "two"):
+        announcer.announce(message(name))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert broken.failed
+    assert all(len(each.heard) == 2 for each in sound)
+
+
 async def test_few_are_told_at_once_and_who_left_is_not():
     listeners = {Told() for _ in range(3)}
     Announcer(listeners).announce(message("one"))
