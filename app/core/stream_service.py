@@ -185,15 +185,11 @@ class StreamService:
         return known
 
     async def reconcile(self, contract_id: str, records: Sequence[StreamRecord], upto: int) -> int:
-        """Put streams right by the contract's own records, which have all up to a ledger; returns how many differed.
-
-        A stream that was not known begins by its record.
-        """
-        contract = self._reader.contracts[contract_id]
+        """Put streams right by the contract's own records, which have all up to a ledger; returns how many differed."""
 
         async def work(unit: Rows) -> tuple[Changes, Sequence[Draft]]:
             changes = Changes(self.now())
-            await reconcile(unit, changes, contract, records, upto)
+            await reconcile(unit, changes, self._reader.contracts[contract_id], records, upto)
             return changes, changes.drafts
 
         changes, _ = await self._writer.write(work)
