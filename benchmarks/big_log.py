@@ -7,15 +7,13 @@ is slower by the log's size.
 import asyncio
 import json
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.contenders import post
+from benchmarks.databases import on_each
 from benchmarks.single_writes import cpu
 from tests.support.data import address, created
-from tests.support.postgres import Cluster, find_binaries
 from tests.support.server import Server
 
 BATCH: Final = 1000
@@ -54,24 +52,8 @@ def _created(batch: int, number: int) -> dict[str, Any]:
 def main() -> None:
     """Measure SQLite, and PostgreSQL if it is here."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else 400_000
-    binaries = find_binaries()
-    cluster = Cluster(binaries, fsync=True) if binaries else None
-    databases = {"SQLite": ""}
-    try:
-        if cluster:
-            cluster.start()
-            databases["PostgreSQL"] = cluster.create_database("fluxora")
-        for name, url in databases.items():
-            with tempfile.TemporaryDirectory(prefix="fluxora-log-") as folder:
-                settings: dict[str, Any] = {"database_url": url} if url else {}
-                server = Server(Path(folder), **settings).start()
-                try:
-                    asyncio.run(measure(name, server, events))
-                finally:
-                    server.stop()
-    finally:
-        if cluster:
-            cluster.remove()
+    for name, server in on_each(fsync=True):
+        asyncio.run(measure(name, server, events))
 
 
 if __name__ == "__main__":

@@ -7,18 +7,16 @@ import asyncio
 import json
 import random
 import sys
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from app.core.contract.seen import Seen
 from benchmarks.contenders import post
+from benchmarks.databases import on_each
 from benchmarks.single_writes import cpu
 from tests.support.chain_encode import raw_of
 from tests.support.contract_sim import Sim, contract_address
-from tests.support.postgres import Cluster, find_binaries
 from tests.support.server import Server
 
 CONTRACTS: Final = 12
@@ -61,26 +59,10 @@ async def measure(server: Server, items: list[dict[str, Any]]) -> tuple[float, f
 def main() -> None:
     """Measure SQLite, and PostgreSQL if it is here."""
     contracts, items = lives()
-    binaries = find_binaries()
-    cluster = Cluster(binaries) if binaries else None
-    if cluster:
-        cluster.start()
     configured = ",".join(f"{address}:7:{token}" for address, token in contracts.items())
-    try:
-        for number in range(3):
-            databases = {"SQLite": ""} | ({"PostgreSQL": cluster.create_database(f"items{number}")} if cluster else {})
-            for name, url in databases.items():
-                with tempfile.TemporaryDirectory(prefix="fluxora-items-") as folder:
-                    settings: dict[str, Any] = {"chain_contracts": configured} | ({"database_url": url} if url else {})
-                    server = Server(Path(folder), **settings).start()
-                    try:
-                        rate, spent = asyncio.run(measure(server, items))
-                    finally:
-                        server.stop()
-                print(f"{number + 1}. {name}: {rate:,.0f} items/s, {spent:.0f} us of CPU an item")
-    finally:
-        if cluster:
-            cluster.remove()
+    for name, server in on_each(rounds=3, chain_contracts=configured):
+        rate, spent = asyncio.run(measure(server, items))
+        print(f"{name}: {rate:,.0f} items/s, {spent:.0f} us of CPU an item", flush=True)
 
 
 if __name__ == "__main__":

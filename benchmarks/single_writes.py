@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import tempfile
 import time
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 
+from benchmarks.databases import on_each
 from tests.support.data import created
-from tests.support.postgres import Cluster, find_binaries
 from tests.support.server import KEY, Server
 
 SECONDS: Final = 6.0
@@ -66,24 +64,8 @@ def measure(name: str, server: Server) -> None:
 
 def main() -> None:
     """Measure SQLite, and PostgreSQL if it is here."""
-    binaries = find_binaries()
-    cluster = Cluster(binaries) if binaries else None
-    databases = {"SQLite": ""}
-    if cluster:
-        cluster.start()
-        databases["PostgreSQL"] = cluster.create_database("fluxora")
-    try:
-        for name, url in databases.items():
-            with tempfile.TemporaryDirectory(prefix="fluxora-writes-") as folder:
-                settings: dict[str, Any] = {"database_url": url} if url else {}
-                server = Server(Path(folder), **settings).start()
-                try:
-                    measure(name, server)
-                finally:
-                    server.stop()
-    finally:
-        if cluster:
-            cluster.remove()
+    for name, server in on_each():
+        measure(name, server)
 
 
 if __name__ == "__main__":

@@ -101,20 +101,19 @@ def _fields(value: scval.Value) -> dict[str, Any]:
 
 def _newer(given: Mapping[str, scval.Value]) -> dict[str, Any]:
     """Return what older revisions of the contract lack, or a stream may lack."""
-    found = {
+    fields = {
         name: given[theirs].content
         for theirs, (name, wanted) in _NEWER.items()
         if theirs in given and given[theirs].type == wanted
     }
-    fields = {name: found.get(name) for name in ("cancelled_at", "dust", "claim_owner", "parent")}
-    fields |= {name: found.get(name) for name in ("decommissioned", "pooled")}
-    kind = found.get("kind")
+    amount, at, kind = (fields.pop(name, None) for name in ("checkpoint", "checkpoint_at", "kind"))
+    if amount is not None and at is not None:
+        fields["checkpoint"] = (amount, at)
     if kind is not None and kind < len(_KINDS):
         fields["kind"] = _KINDS[kind]
-    if {"checkpoint", "checkpoint_at"} <= found.keys():
-        fields["checkpoint"] = (found["checkpoint"], found["checkpoint_at"])
-    if "memo" in found:
-        fields["memo"] = found["memo"].hex()
-    if "metadata" in found and all((one.type, two.type) == ("bytes", "bytes") for one, two in found["metadata"]):
-        fields["metadata"] = tuple((one.content.hex(), two.content.hex()) for one, two in found["metadata"])
+    if "memo" in fields:
+        fields["memo"] = fields["memo"].hex()
+    pairs = fields.pop("metadata", None)
+    if pairs is not None and all((one.type, two.type) == ("bytes", "bytes") for one, two in pairs):
+        fields["metadata"] = tuple((one.content.hex(), two.content.hex()) for one, two in pairs)
     return fields

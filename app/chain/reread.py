@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from app.chain.answers import RawItem
 from app.chain.ledger_entry import key_of, record_of
 from app.chain.rpc import MOST_KEYS, StellarRpc
 from app.chain.xdr import Undecodable
@@ -23,17 +24,20 @@ async def reread(streams: StreamService, rpc: StellarRpc, contract_id: str, upto
     """
     known = await streams.known_chain_streams(contract_id)
     records: list[StreamRecord] = []
-    last = max(known, default=-1)
+    last, unknown = max(known, default=-1), 0
     for numbers in _numbers(known):
-        found = await _records(rpc, contract_id, numbers)
+        entries, _ = await rpc.ledger_entries([key_of(contract_id, number) for number in numbers])
+        found = [record for entry in entries if (record := _record(contract_id, entry)) is not None]
         records += found
+        unknown += len(entries) - len(found)
         # The contract counts its streams; where a whole call finds none after the last one known, there are no more.
-        if not found and numbers[0] > last:
+        if not entries and numbers[0] > last:
             break
     if any(record.modified > upto for record in records):
         _logger.info("chain_reread_later", contract=contract_id, reason=_READY)
         return False
-    _tell_lost(contract_id, known, records)
+    if not unknown:
+        _tell_lost(contract_id, known, records)
     changed = await streams.reconcile(contract_id, records, upto=upto)
     _logger.warning("chain_reread", contract=contract_id, streams=len(records), reconciled=changed)
     return True
@@ -53,15 +57,12 @@ def _numbers(known: Mapping[int, bool]) -> Iterator[Sequence[int]]:
         last += MOST_KEYS
 
 
-async def _records(rpc: StellarRpc, contract_id: str, numbers: Sequence[int]) -> list[StreamRecord]:
-    entries, _ = await rpc.ledger_entries([key_of(contract_id, number) for number in numbers])
-    records = []
-    for entry in entries:
-        try:
-            records.append(record_of(entry))
-        except Undecodable as error:
-            _logger.warning("chain_record_unknown", contract=contract_id, reason=str(error))
-    return records
+def _record(contract_id: str, entry: RawItem) -> StreamRecord | None:
+    try:
+        return record_of(entry)
+    except Undecodable as error:
+        _logger.warning("chain_record_unknown", contract=contract_id, reason=str(error))
+        return None
 
 
 def _tell_lost(contract_id: str, known: Mapping[int, bool], records: Sequence[StreamRecord]) -> None:

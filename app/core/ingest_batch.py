@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
 from app.core.chain import ChainEvent
 from app.core.chain_port import ChainReader, Glance, RawItem
 from app.core.changes import Changes, Ingested
+from app.core.contract.batch import StreamKey
 from app.core.contract.place import Hint
+from app.core.event import Draft
 from app.core.ports import Rows
 from app.core.raw_batch import RawBatch
-from app.core.raw_entry import RawEntry
+from app.core.raw_entry import RawEntry, waiting_entry
 from app.core.seed_batch import take_seeds
 
 _READ_AT_ONCE: Final = 50
@@ -76,3 +78,13 @@ class IngestBatch:
         self.raw.fold()
         await changes.write(unit)
         await self.raw.store(unit)
+
+
+async def take_waiting(unit: Rows, reader: ChainReader, keys: Collection[StreamKey], now: datetime) -> list[Draft]:
+    """Take what waited for streams that are known now; returns the events of it."""
+    drafts: list[Draft] = []
+    for item in await unit.chain.waiting_for(keys) if keys else ():
+        batch = IngestBatch((), (), reader, now, waiting_entry(reader, item))
+        await batch.take(unit)
+        drafts += batch.changes.drafts
+    return drafts

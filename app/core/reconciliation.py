@@ -21,8 +21,11 @@ CAUSE: Final = "reconciled"
 
 async def reconcile(
     unit: Rows, changes: Changes, contract: ContractState, records: Sequence[StreamRecord], upto: int
-) -> None:
-    """Compare a contract's streams with its records, which have all up to a ledger; each difference is told."""
+) -> set[StreamKey]:
+    """Compare a contract's streams with its records, which have all up to a ledger; each difference is told.
+
+    Returns the streams that were not known.
+    """
     contract_id = contract.contract_id
     await unit.chain.lock_contracts([contract_id])
     by_number = {record.number: record for record in records}
@@ -34,8 +37,8 @@ async def reconcile(
             _adopt(changes, adopted(contract, record, upto), upto)
         elif stream.chain is not None:
             _correct(changes, stream, reconciled(stream.chain, record, upto), upto)
-    await _settle(unit, changes, {(contract_id, number) for number in by_number if number not in known}, upto)
     await changes.write(unit)
+    return {(contract_id, number) for number in by_number if number not in known}
 
 
 def _adopt(changes: Changes, chain: ChainStream, upto: int) -> None:
@@ -65,16 +68,3 @@ def _tell(changes: Changes, draft: Draft, after: ChainStream, ledger: int) -> No
     detail = {"fields": list(draft.changed)}
     told = replace(draft, timestamp=timestamp(changes.now), cause=CAUSE, detail=detail, chain=chain)
     changes.tell(told, Ingested(None, after.id, told.name.removeprefix("stream.")))
-
-
-async def _settle(unit: Rows, changes: Changes, adopted_keys: set[StreamKey], upto: int) -> None:
-    """Take what waited for streams that are known now, as far as their records have it."""
-    if not adopted_keys:
-        return
-    done = []
-    for item in await unit.chain.waiting_for(adopted_keys):
-        if item.place is not None and int(item.place.partition("-")[0]) >> 32 <= upto:
-            digest, _, index = item.key.rpartition("-")
-            changes.take((digest, int(index)))
-            done.append(item.id)
-    await unit.chain.unpark(done)

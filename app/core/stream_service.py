@@ -16,7 +16,7 @@ from app.core.contract.place import Hint
 from app.core.encoding import encode
 from app.core.errors import Conflict, IdempotencyMismatch, NotFound, PreconditionFailed
 from app.core.event import Draft, Event, EventName
-from app.core.ingest_batch import IngestBatch, glances_of
+from app.core.ingest_batch import IngestBatch, glances_of, take_waiting
 from app.core.measures import Measures
 from app.core.ports import ChainKey, IdempotencyKey, Rows, Store
 from app.core.precondition import Precondition
@@ -187,13 +187,13 @@ class StreamService:
     async def reconcile(self, contract_id: str, records: Sequence[StreamRecord], upto: int) -> int:
         """Put streams right by the contract's own records, which have all up to a ledger; returns how many differed."""
 
-        async def work(unit: Rows) -> tuple[Changes, Sequence[Draft]]:
+        async def work(unit: Rows) -> tuple[int, Sequence[Draft]]:
             changes = Changes(self.now())
-            await reconcile(unit, changes, self._reader.contracts[contract_id], records, upto)
-            return changes, changes.drafts
+            begun = await reconcile(unit, changes, self._reader.contracts[contract_id], records, upto)
+            return len(changes.drafts), changes.drafts + await take_waiting(unit, self._reader, begun, changes.now)
 
-        changes, _ = await self._writer.write(work)
-        return len(changes.drafts)
+        differed, _ = await self._writer.write(work)
+        return differed
 
     async def retry(self, parked_id: int) -> Ingested:
         """Try an item again that waits. Raises NotFound."""

@@ -391,17 +391,19 @@ def test_nothing_is_lost_in_the_store():
 
 def test_what_the_contract_s_own_record_has_is_not_taken_once_more():
     life = Life(CREATED)
-    record = StreamRecord(0, "alice", "bob", 1000, 1, START, START, END, 300, "active", None, modified=20)
+    record = StreamRecord(0, "alice", "bob", 1000, 1, START, START, END, 300, "active", modified=20)
     life.streams[0] = reconciled(life.streams[0], record, 20)
     assert life.take(facts.Withdrew(0, 300), START + 300, ledger=15) == Step(life.contract)
-    assert life.take(facts.Paused(0, "late"), START + 300, ledger=20).parked is None
+    assert life.take(facts.Paused(0, "late"), START + 300, ledger=19) == Step(life.contract)
+    (outcome,) = life.take(facts.AutoClaimSet(0, "shop"), START + 300, ledger=20).outcomes  # no record tells it
+    assert outcome.stream.auto_claim == "shop"
     (outcome,) = life.take(facts.Withdrew(0, 100), START + 400, ledger=21).outcomes
     assert (outcome.stream.withdrawn, outcome.stream.status) == (400, "active")
 
 
 def test_a_stream_whose_beginning_is_lost_is_as_its_record_says():
     terms = {"deposit": 1000, "rate": 1, "start": START, "cliff": START + 10, "end": END}
-    record = StreamRecord(7, "alice", "bob", **terms, withdrawn=5, status="active", cancelled_at=None, modified=20)
+    record = StreamRecord(7, "alice", "bob", **terms, withdrawn=5, status="active", modified=20)
     open_ = adopted(CONTRACT, record, 20)
     assert (open_.id, open_.token, open_.assumed) == ("stream-c1-7", "TOKEN", ("kind",))
     known = adopted(CONTRACT, replace(record, kind=Kind.CLIFF_SLOPE, checkpoint=(0, START), dust=3, parent=2), 20)

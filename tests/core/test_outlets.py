@@ -234,6 +234,16 @@ async def test_who_has_one_filter_shares_its_pages():
 
 
 @virtual
+async def test_filters_with_the_same_ends_do_not_share_what_lies_between():
+    here = await process()
+    publish(here, row(1, sender="a"), row(2, sender="b"), row(3, sender="a"))
+    history = History(here.hub, here.log, look=lambda: None, concurrency=1)
+    for senders, seqs in (("a", [1, 3]), ("ab", [1, 2, 3]), ("", [1, 2, 3]), ("a", [1, 3])):
+        page = history.recent(0, EventFilter(senders=frozenset(senders)))
+        assert [event.seq for event in page.events] == seqs
+
+
+@virtual
 async def test_pages_of_another_history_are_forgotten():
     here = await process()
     publish(here, row(1))

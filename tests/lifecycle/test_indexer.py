@@ -14,6 +14,7 @@ from stellar_sdk import Address, scval, xdr
 from app.chain.item import parse, read
 from app.chain.ledger_entry import key_of
 from app.core.contract.batch import Folded, fold_all
+from app.core.contract.seen import Seen
 from app.core.contract.view import view
 from app.settings import Settings
 from tests.conftest import api_of
@@ -233,10 +234,16 @@ async def test_a_gap_is_told_everywhere_and_an_operator_goes_on_after_it(make_se
             status = json.loads(run_app("chain", "status", cwd=server.cwd, **server.settings).stdout)
             assert status["gap"][0] == FIRST + 21
             assert list(status["outages"]) == ["stellar-rpc"]
+            later = [
+                row for row in own_rows(nodes.script) if row["name"] != "created" and streams_in(row) & born.keys()
+            ]
+            await api.post("/api/events", json={"events": [raw_item(row) for row in later]})
+            assert await waiting(api, born)
             done = run_app("chain", "resume", cwd=server.cwd, **server.settings)
             assert done.returncode == 0, done.stderr
             await client.message("service.recovered", 40)
             await client.until(lambda: len(reconciled(client)) == len(born) + 1, 40)
+            assert await waiting(api, born) == []
             [event] = [each for each in reconciled(client) if each["event"] == "stream.updated"]
             assert event["detail"] == {"fields": ["streamedAmount", "remainingAmount", "base.withdrawn"]}
             assert event["chain"]["streamId"] == paid["chainStreamId"]
@@ -244,6 +251,17 @@ async def test_a_gap_is_told_everywhere_and_an_operator_goes_on_after_it(make_se
             await api_until(api, lambda health: not health["chain"]["gap"])
             assert json.loads(run_app("chain", "status", cwd=server.cwd, **server.settings).stdout)["gap"] is None
             await check_born_in_gap(api, client, nodes.script, born)
+
+
+def streams_in(row) -> set[int]:
+    seen = read(parse(raw_item(row)), {row["contract"]}, frozenset())
+    return set(seen.fact.streams()) if isinstance(seen, Seen) else set()
+
+
+async def waiting(api, born) -> list[dict]:
+    """What waits for these streams."""
+    parked = (await api.get("/api/chain/parked", params={"limit": 500})).json()["parked"]
+    return [each for each in parked if each["waitsFor"] in set(map(str, born))]
 
 
 def reconciled(client) -> list[dict]:
@@ -278,8 +296,7 @@ async def check_born_in_gap(api, client, script, born) -> None:
                 "/api/events", json={"events": [raw_item(row) for row in rows[start : start + 500]]}
             )
             assert answer.status_code == 200
-    parked = (await api.get("/api/chain/parked", params={"limit": 500})).json()["parked"]
-    assert not [each for each in parked if each["missing"] in {str(number) for number in born}]
+    assert await waiting(api, born) == []
     events = (await api.get("/api/events", params={"limit": 1000})).json()["events"]
     assert [each["version"] for each in events if each["streamId"] in ids.values()] == [1] * len(born)
 

@@ -23,8 +23,8 @@ _COMPARED: Final = (
 class StreamRecord:
     """What the contract holds of a stream. `modified` is the ledger that changed it last.
 
-    None: the contract's revision has no such field; but `cancelled_at`, `memo`, `metadata`, `claim_owner` and `parent`
-    may have no value either. `checkpoint` is an amount in base units, and the Unix seconds it is of.
+    None: the contract's revision has no such field, or the stream no value of it. `checkpoint` is an amount in base
+    units, and the Unix seconds it is of.
     """
 
     number: int
@@ -37,8 +37,8 @@ class StreamRecord:
     end: int
     withdrawn: int
     status: str
-    cancelled_at: int | None
     modified: int
+    cancelled_at: int | None = None
     kind: Kind | None = None
     checkpoint: tuple[int, int] | None = None
     dust: int | None = None
@@ -72,7 +72,7 @@ def adopted(contract: ContractState, record: StreamRecord, upto: int) -> ChainSt
         token=contract.token,
         decimals=contract.decimals,
         born=None,
-        last=Place(upto, 0, 0, 0, 0, ""),
+        last=Place(0, 0, 0, 0, 0, ""),
         readings=_readings(record) or kinds,
         audited=upto,
         **told,

@@ -18,6 +18,8 @@ _UNTOLD: Final = (facts.HealthChecked, facts.AutoClaimTriggered)
 """Taken of a known stream, without an event in the feed."""
 _TIMELESS: Final = (facts.Cloned, facts.Renewed, facts.OfferAccepted)
 """They say what a stream came of, which no later event changes."""
+_UNRECORDED: Final = (*_TIMELESS, facts.AutoClaimSet, facts.AutoClaimRevoked)
+"""What they say is not in the contract's record of a stream; all else that comes after it would count twice."""
 _NEVER: Final = (unpublished.RateCapped, unpublished.SenderChanged, unpublished.Migrated)
 
 
@@ -82,7 +84,8 @@ def _verdict(fact: facts.StreamFact, scene: Scene) -> Verdict:
     if stream is None:
         message = f"no stream {fact.stream_id} of this contract is known yet"
         return Parked(Why.UNKNOWN_STREAM, message, (fact.stream_id,))
-    if isinstance(fact, _UNTOLD) or scene.place.ledger <= stream.audited:  # the contract's own record has it
+    recorded = scene.place.ledger <= stream.audited and not isinstance(fact, _UNRECORDED)
+    if recorded or isinstance(fact, _UNTOLD):
         return ()
     if scene.place < stream.last and not isinstance(fact, _TIMELESS):
         if isinstance(fact, facts.Withdrew | facts.WithdrewTo):
