@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from app import __version__, logs
 from app.bootstrap import Application
 from app.core.errors import FluxoraError
+from app.server.fair_loop import fair_loop
 from app.server.group import Group, Place
 from app.server.launcher import launch
 from app.server.resources import RESERVE, raise_open_files
@@ -126,7 +127,8 @@ def _run(
                 inherited=inherited,
             )
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=fair_loop) as runner:
+        runner.run(run())
 
 
 def _supervise(settings: Settings, listening: tuple[Sockets, bool], count: int, announce: Callable[[], None]) -> bool:

@@ -1,5 +1,6 @@
 """What the indexer saw on the chain, and what each such event does to a stream."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -45,18 +46,14 @@ class ChainEvent(Protocol):
 class StreamCreated:
     """A stream began on the chain, or through the API."""
 
-    stream: Stream
+    target: str
     key: ChainKey
-
-    @property
-    def target(self) -> str:
-        """Id of the new stream."""
-        return self.stream.id
+    begin: Callable[[datetime], Stream]
+    """Makes the stream, at its time: half of what a repeated event would cost, and it needs none."""
 
     def apply(self, stream: Stream | None, now: datetime) -> Outcome | None:
         """Leave a stream that exists already as it is."""
-        del now
-        return Outcome(self.stream, EventName.CREATED) if stream is None else None
+        return Outcome(self.begin(now), EventName.CREATED) if stream is None else None
 
 
 @dataclass(frozen=True, slots=True)

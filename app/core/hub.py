@@ -19,6 +19,7 @@ from app.core.messages import ServiceMessage
 from app.core.ports import Position
 from app.core.ring import Ring
 from app.core.slices import Slices
+from app.core.turns import Turns
 
 _SLICE_CHECK: Final = 4
 """Sockets between two looks at the clock."""
@@ -65,6 +66,7 @@ class Hub:
         self._next_round = 0.0
         self._slices = Slices()
         self.pages = Pages()
+        self.turns = Turns()
         self.epoch = ""
         self.flushed = 0
         self.round_at = 0.0

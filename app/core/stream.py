@@ -70,6 +70,17 @@ def normal_id(text: str) -> str:
     return text.lower()
 
 
+def chain_made_id(transaction_hash: str, event_index: int) -> str:
+    """Return the id of the stream that an event of the chain made."""
+    return normal_id(f"stream-{transaction_hash}-{event_index}")
+
+
+def _begun_id(transaction_hash: str | None, event_index: int | None) -> str:
+    if transaction_hash is None or event_index is None:
+        return f"stream-{uuid4()}"
+    return chain_made_id(transaction_hash, event_index)
+
+
 @dataclass(frozen=True)
 class Stream:
     """A payment stream as it is after some version. Amounts are decimal strings; times are Unix seconds."""
@@ -114,9 +125,9 @@ class Stream:
         Its id is the chain event's that made it, `stream-<transactionHash>-<eventIndex>`; one that is not of the
         chain, so without `transaction_hash`, gets `stream-<uuid>`. `start_time` and `end_time` are Unix seconds.
         """
-        name = f"{transaction_hash}-{event_index}" if transaction_hash else str(uuid4())
+        begun = timestamp(now)
         return cls(
-            id=normal_id(f"stream-{name}"),
+            id=_begun_id(transaction_hash, event_index),
             sender=sender,
             recipient=recipient,
             deposit_amount=deposit_amount,
@@ -130,8 +141,8 @@ class Stream:
             transaction_hash=transaction_hash,
             event_index=event_index,
             version=1,
-            created_at=timestamp(now),
-            updated_at=timestamp(now),
+            created_at=begun,
+            updated_at=begun,
         )
 
     def to_json(self) -> dict[str, Any]:

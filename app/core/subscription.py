@@ -1,6 +1,5 @@
 """One client's cursor into the log: behind, then live, then perhaps behind again."""
 
-import asyncio
 from collections import deque
 from typing import Final
 
@@ -124,7 +123,7 @@ class Subscription:
         if not self._inbox:
             self._inbox = None  # an empty deque is 0.6 KiB
         if self._inbox or self._close or outlet.full or not self._idle:
-            outlet.wake()
+            self._hub.turns.call(outlet.wake)
         else:
             self._join()
 
@@ -154,7 +153,7 @@ class Subscription:
         self._go_behind(start)
         self._reader.interrupt()
         if self._outlet is not None:
-            self._outlet.wake()
+            self._hub.turns.call(self._outlet.wake)
 
     def fail(self) -> None:
         """End a feed that could not take what it was given."""
@@ -179,7 +178,7 @@ class Subscription:
             if batch is not None:
                 self._told = batch.events[-1].seq
                 outlet.write(batch.bytes_for(outlet.form))
-                await asyncio.sleep(0)
+                await self._hub.turns.next()
             elif self._close:
                 return self._close
             elif self._idle and not self._inbox:

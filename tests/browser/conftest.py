@@ -80,5 +80,6 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-def watch(page: Page, site: Server) -> Watch:
+async def watch(page: Page, site: Server) -> Watch:
+    # Async, for Playwright wants a running loop: whether there is a current one depends on the test before.
     return Watch(page, site)

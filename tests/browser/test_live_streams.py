@@ -70,7 +70,7 @@ async def test_the_totals_are_exact_to_the_last_unit(page, own, watch_own):
 
 
 @pytest.fixture
-def watch_own(page: Page, own: Server) -> Watch:
+async def watch_own(page: Page, own: Server) -> Watch:
     return Watch(page, own)
 
 

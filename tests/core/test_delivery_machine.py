@@ -37,6 +37,7 @@ from app.core.filter import AnyOf, EventFilter, Wanted
 from app.core.messages import Close, ServiceMessage
 from app.core.ports import Appended
 from app.core.stream import Status, StreamChange
+from app.core.turns import Turns
 from tests.core.test_stream import STREAM
 from tests.support.memory import MemoryLog, MemoryStore, Process
 from tests.support.virtual import VirtualLoop, iterations
@@ -334,24 +335,30 @@ class Client:
 class DeliveryMachine(RuleBasedStateMachine):
     @initialize(
         tick=st.sampled_from([0.0, 0.0, 0.07, 0.3]),
-        ring_events=st.sampled_from([1, 4, 8]),
-        ring_bytes=st.sampled_from([1 << 20, 1 << 20, 2500, 1]),
+        ring=st.fixed_dictionaries(
+            {
+                "ring_events": st.sampled_from([1, 4, 8]),
+                "ring_bytes": st.sampled_from([1 << 20, 1 << 20, 2500, 1]),
+            }
+        ),
         wanted=st.lists(st.tuples(filters, marks), min_size=4, max_size=4),
         batch_bytes=st.sampled_from([1, 1500, 1 << 20]),
+        most=st.sampled_from([1, 512]),
     )
     def start(
         self,
         tick: float,
-        ring_events: int,
-        ring_bytes: int,
+        ring: dict[str, int],
         wanted: list[tuple[EventFilter, int]],
         batch_bytes: int,
+        most: int,
     ) -> None:
         hub_module.BATCH_BYTES = batch_bytes
         self.loop = VirtualLoop(tick, GLANCE)
         self.log = MemoryLog()
         self.store = MemoryStore(self.log)
-        self.ring = {"ring_events": ring_events, "ring_bytes": ring_bytes}
+        self.most = most
+        self.ring = ring
         self.clients: list[Client] = []
         self.writes: list[asyncio.Task] = []
         self.created = self.failovers = 0
@@ -360,7 +367,9 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.connect(number % 2, each, mark, None, 0)
 
     def new_process(self) -> Process:
-        return self.loop.run_until_complete(Process(self.store, **self.ring).start())
+        process = self.loop.run_until_complete(Process(self.store, **self.ring).start())
+        process.hub.turns = Turns(most=self.most)
+        return process
 
     def turn(self, count: int) -> None:
         self.loop.run_until_complete(iterations(count))
@@ -373,6 +382,14 @@ class DeliveryMachine(RuleBasedStateMachine):
     def connected(self, number: int) -> Client | None:
         client = self.client(number)
         return None if client.gone else client
+
+    def do(self, act: Callable[..., None], *arguments: object) -> None:
+        """Do what a client's bytes do, which come while the loop runs."""
+
+        async def done() -> None:
+            act(*arguments)
+
+        self.loop.run_until_complete(done())
 
     def write(self, coroutine) -> None:
         async def attempt() -> None:
@@ -398,7 +415,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         batch = []
         for sender in senders:
             stream = replace(STREAM, id=f"stream-{self.created}", sender=sender, version=1)
-            batch.append(StreamCreated(stream, (f"transaction {self.created}", 0)))
+            batch.append(StreamCreated(stream.id, (f"transaction {self.created}", 0), lambda _, made=stream: made))
             self.created += 1
         self.write(self.processes[place].streams.ingest(batch))
         self.turn(turns)
@@ -431,13 +448,13 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(place=places, wanted=filters, mark=marks, template=cursors, turns=turns)
     def connect(self, place: int, wanted: EventFilter, mark: int, template: str | None, turns: int) -> None:
         client = Client(self.loop, self.log, wanted, mark)
-        client.connect(self.processes[place], self.cursor(template))
+        self.do(client.connect, self.processes[place], self.cursor(template))
         self.clients.append(client)
         self.turn(turns)
 
     @rule(number=which, place=places, turns=turns)
     def reconnect(self, number: int, place: int, turns: int) -> None:
-        self.client(number).reconnect(self.processes[place])
+        self.do(self.client(number).reconnect, self.processes[place])
         self.turn(turns)
 
     @rule(numbers=st.sets(which, min_size=1))
@@ -447,19 +464,19 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(number=which, turns=turns)
     def read_on(self, number: int, turns: int) -> None:
-        self.client(number).read_on()
+        self.do(self.client(number).read_on)
         self.turn(turns)
 
     @rule(number=which, wanted=filters, template=cursors, turns=turns)
     def subscribe(self, number: int, wanted: EventFilter, template: str | None, turns: int) -> None:
         if client := self.connected(number):
-            client.subscribe(wanted, self.cursor(template))
+            self.do(client.subscribe, wanted, self.cursor(template))
         self.turn(turns)
 
     @rule(number=which, turns=turns)
     def unsubscribe(self, number: int, turns: int) -> None:
         if client := self.connected(number):
-            client.unsubscribe()
+            self.do(client.unsubscribe)
         self.turn(turns)
 
     # What befalls them
@@ -509,7 +526,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.log.open.set()
         self.processes[place] = self.new_process()
         for client in left:
-            client.reconnect(self.processes[place])
+            self.do(client.reconnect, self.processes[place])
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 2.0, 5.0]))
     def time_passes(self, seconds: float) -> None:
@@ -576,7 +593,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.store.faults.clear()
         self.loop.run_until_complete(self.store.finish_late())
         for client in self.clients:
-            client.read_on()
+            self.do(client.read_on)
             if client.closed:
                 client.reconnect(self.processes[0])
         for _ in range(300):

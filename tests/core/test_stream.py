@@ -187,7 +187,7 @@ def test_a_new_stream_is_active_at_its_first_version():
 
 
 def test_chain_events_on_a_stream():
-    created = StreamCreated(STREAM, ("t", 0))
+    created = StreamCreated(STREAM.id, ("t", 0), lambda _: STREAM)
     assert created.target == STREAM.id
     assert created.apply(None, NOW).name is EventName.CREATED
     assert created.apply(replace(STREAM, version=9), NOW) is None

@@ -227,7 +227,7 @@ async def test_writers_at_the_same_time_are_published_in_order_and_none_is_lost(
 async def test_a_batch_says_of_each_event_what_became_of_it():
     here = await process(ring_events=100)
     batch = [
-        StreamCreated(NEW, ("t", 0)),
+        StreamCreated(NEW.id, ("t", 0), lambda _: NEW),
         StreamUpdated(NEW.id, ("t", 1), PAUSE),
         StreamUpdated(NEW.id, ("t", 1), PAUSE),
         StreamUpdated(NEW.id, ("t", 2), PAUSE),
@@ -235,7 +235,7 @@ async def test_a_batch_says_of_each_event_what_became_of_it():
         StreamCancelled(NEW.id, ("t", 4)),
         StreamCancelled(NEW.id, ("t", 5)),
         StreamCancelled("stream-none", ("t", 6)),
-        StreamCreated(NEW, ("t", 7)),
+        StreamCreated(NEW.id, ("t", 7), lambda _: NEW),
     ]
     results = await here.streams.ingest(batch)
     assert [(result.action, *result.ids) for result in results] == [
@@ -261,7 +261,9 @@ async def test_a_rejected_chain_event_may_come_again_in_its_turn():
     here = await process()
     late = StreamUpdated(NEW.id, ("t", 1), PAUSE)
     assert [result.action for result in await here.streams.ingest([late])] == ["rejected"]
-    assert [result.action for result in await here.streams.ingest([StreamCreated(NEW, ("t", 0)), late])] == [
+    assert [
+        result.action for result in await here.streams.ingest([StreamCreated(NEW.id, ("t", 0), lambda _: NEW), late])
+    ] == [
         "created",
         "updated",
     ]

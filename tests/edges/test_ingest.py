@@ -331,7 +331,7 @@ async def test_writers_of_the_same_new_streams_do_not_wait_in_a_circle(server, b
 
 
 def stream_of(event: dict) -> Stream:
-    return chain_event(ChainCreated.model_validate(event), datetime(2026, 1, 1, tzinfo=UTC)).stream
+    return chain_event(ChainCreated.model_validate(event)).begin(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 async def test_the_same_batch_at_once_counts_once(ingest, logged):

@@ -1,12 +1,13 @@
 """From what was asked to what the core works with."""
 
 from datetime import datetime
+from functools import partial
 
 from app.core.chain import ChainEvent, StreamCancelled, StreamCreated, StreamUpdated
 from app.core.contract.place import Hint
 from app.core.errors import FieldError, InvalidInput
 from app.core.ports import ChainKey
-from app.core.stream import Stream, StreamChange
+from app.core.stream import Stream, StreamChange, chain_made_id
 from app.web.api.fields import END_BEFORE_START
 from app.web.api.requests import (
     ChainCancelled,
@@ -52,12 +53,12 @@ def change_of(asked: StreamPatch | ChainUpdated) -> StreamChange:
     return StreamChange(asked.status, asked.streamed_amount, asked.remaining_amount, asked.end_time)
 
 
-def chain_event(asked: ChainFact, now: datetime) -> ChainEvent:
-    """Return an event of the chain. `now` is when a stream that it begins was created here."""
+def chain_event(asked: ChainFact) -> ChainEvent:
+    """Return an event of the chain."""
     key = asked.transaction_hash, asked.event_index
     match asked:
         case ChainCreated():
-            return StreamCreated(_begun(asked, now), key)
+            return StreamCreated(chain_made_id(*key), key, partial(_begun, asked))
         case ChainUpdated():
             return StreamUpdated(asked.stream_id, key, change_of(asked))
         case ChainCancelled():

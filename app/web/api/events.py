@@ -1,6 +1,5 @@
 """`/api/events`: the indexer's batches in, the log out."""
 
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -78,9 +77,8 @@ async def ingest() -> Response:
     """Take a batch of chain events: all that can be applied, in one transaction."""
     service = services().streams
     batch = await body(ChainBatch)
-    now = service.now()
     hints = [hint_of(each) for each in batch.events if isinstance(each, ChainFunction)]
-    events = [_event(each, now) for each in batch.events if not isinstance(each, ChainFunction)]
+    events = [_event(each) for each in batch.events if not isinstance(each, ChainFunction)]
     taken = iter(await service.ingest(events, hints))
     results = [_hinted(each) if isinstance(each, ChainFunction) else next(taken) for each in batch.events]
     counts = {"accepted": 0, "ignored": 0, "rejected": 0, "parked": 0}
@@ -89,8 +87,8 @@ async def ingest() -> Response:
     return json_answer({"results": [shown_result(result) for result in results], **counts})
 
 
-def _event(asked: ChainFact | RawEvent, now: datetime) -> ChainEvent | RawItem:
-    return asked.item() if isinstance(asked, RawEvent) else chain_event(asked, now)
+def _event(asked: ChainFact | RawEvent) -> ChainEvent | RawItem:
+    return asked.item() if isinstance(asked, RawEvent) else chain_event(asked)
 
 
 def _hinted(hint: ChainFunction) -> Ingested:
