@@ -8,6 +8,8 @@ NODE := tests/node
 # The lists of packages are complete, so pip need not resolve them again (--no-deps): a fifth of the set-up.
 # Whoever has it set would install into the home directory instead.
 export PIP_USER := 0
+# Where it is set, each of the hundreds of processes that the tests start would compile the service anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run demo test check bench torture format docs lock clean
 
@@ -37,7 +39,7 @@ demo: $(VENV)/.dev ## start the service on a treasury that pays by the second, a
 	exec $(BIN)/python -m examples.demo
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 check: $(VENV)/.dev ## lint, types, import contracts, spelling
 	$(BIN)/ruff check .

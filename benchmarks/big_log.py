@@ -8,52 +8,79 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.contenders import post
 from benchmarks.databases import on_each
-from benchmarks.single_writes import cpu
+from benchmarks.single_writes import Serving, cpu
 from tests.support.data import address, created
-from tests.support.server import Server
 
 BATCH: Final = 1000
 WINDOW: Final = 40
-"""Batches to a line."""
+"""Batches that are measured together."""
 
 
-async def measure(name: str, server: Server, events: int) -> None:
-    """Print the rate of each window."""
-    batch, first = 0, 0.0
-    while batch * BATCH < events:
-        seconds, spent = 0.0, cpu(server)
-        slowest = 0.0
-        for _ in range(WINDOW):
+@dataclass(frozen=True)
+class Window:
+    """What some batches took: events/s, microseconds of CPU an event, and the seconds of the slowest batch."""
+
+    rate: float
+    spent: float
+    slowest: float
+
+
+async def grow(server: Serving, events: int) -> AsyncIterator[Window]:
+    """Create so many, a window at a time."""
+    for first in range(0, events // BATCH, WINDOW):
+        seconds = slowest = 0.0
+        before = cpu(server)
+        for batch in range(first, first + WINDOW):
             body = json.dumps({"events": [_created(batch, number) for number in range(BATCH)]}).encode()
-            batch += 1
             begun = time.perf_counter()
             answer = await post(server.port, "/api/events", body)
             took = time.perf_counter() - begun
             seconds, slowest = seconds + took, max(slowest, took)
-            if b'"accepted":1000' not in answer:
-                sys.exit(answer[-300:].decode())
-        rate, spent = WINDOW * BATCH / seconds, (cpu(server) - spent) / (WINDOW * BATCH) * 1e6
-        first = first or rate
-        print(
-            f"{name}: up to {batch * BATCH:,}: {rate:,.0f}/s ({rate / first:.2f}x), {spent:.0f} us of CPU an event,"
-            f" slowest batch {slowest * 1000:.0f} ms",
-            flush=True,
-        )
+            assert b'"accepted":1000' in answer, answer[-300:]
+        count = WINDOW * BATCH
+        yield Window(count / seconds, (cpu(server) - before) / count * 1e6, slowest)
+
+
+async def measure(server: Serving, events: int) -> dict[str, float]:
+    """Return how fast it was at the beginning, and how fast at the end."""
+    windows = [window async for window in grow(server, events)]
+    first, last = windows[0], windows[-1]
+    return {
+        "creates/s, empty": first.rate,
+        f"creates/s, {events:,} events": last.rate,
+        "x, the second of the first": last.rate / first.rate,
+        "slowest batch ms": max(window.slowest for window in windows) * 1000,
+    }
 
 
 def _created(batch: int, number: int) -> dict[str, Any]:
     return created(sender=address(f"s{batch} {number}"), recipient=address(f"r{batch} {number}"))
 
 
+async def show(name: str, server: Serving, events: int) -> None:
+    """Print a line for each window."""
+    first, size = 0.0, 0
+    async for window in grow(server, events):
+        first = first or window.rate
+        size += WINDOW * BATCH
+        print(
+            f"{name}: up to {size:,}: {window.rate:,.0f}/s ({window.rate / first:.2f}x),"
+            f" {window.spent:.0f} us of CPU an event, slowest batch {window.slowest * 1000:.0f} ms",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Measure SQLite, and PostgreSQL if it is here."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else 400_000
     for name, server in on_each(fsync=True):
-        asyncio.run(measure(name, server, events))
+        asyncio.run(show(name, server, events))
 
 
 if __name__ == "__main__":

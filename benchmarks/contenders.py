@@ -21,8 +21,6 @@ from tests.support.whole_run import ROOT
 
 HERE = Path(__file__).parent
 CACHE = ROOT / ".bench"
-SERVERS_CPU = {0}
-"""The server has a core of its own; the load generator and the publisher have the other."""
 
 
 class Skipped(Exception):
@@ -34,6 +32,8 @@ class Contender(ABC):
 
     name: str
     paths: dict[str, str]
+    cores = {0}
+    """The server has a core of its own; the load generator and the publisher have the other."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -56,7 +56,7 @@ class Contender(ABC):
         self.process = subprocess.Popen(
             self.command(), cwd=self.home, env=self.environment(), stdout=log, stderr=subprocess.STDOUT
         )
-        os.sched_setaffinity(self.process.pid, SERVERS_CPU if len(os.sched_getaffinity(0)) > 1 else {0})
+        os.sched_setaffinity(self.process.pid, self.cores if (os.cpu_count() or 1) > 1 else {0})
         deadline = time.monotonic() + 30
         while True:
             try:

@@ -16,6 +16,7 @@ class FluxoraOnPostgreSQL(Fluxora):
     """Ours, on a cluster of its own that waits for its disk as one in production does."""
 
     name = "fluxora, PostgreSQL"
+    workers = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,9 +27,20 @@ class FluxoraOnPostgreSQL(Fluxora):
         self.cluster.start()
         self.database_url = self.cluster.create_database("fluxora")
 
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "WEB_CONCURRENCY": str(self.workers)}
+
     def stop(self) -> None:
         super().stop()
         self.cluster.remove()
+
+
+class FluxoraWithTwoWorkers(FluxoraOnPostgreSQL):
+    """Ours on both cores, as a server in Go would be; clients and database share them."""
+
+    name = "fluxora, PostgreSQL, two workers"
+    cores = {0, 1}
+    workers = 2
 
 
 async def ingest(server: Fluxora, batches: int, clients: int = 0, program: Path | None = None) -> Measured:

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import scenarios
+from benchmarks import big_log, scenarios, single_writes
 from benchmarks.contenders import (
     CONTENDERS,
     HERE,
@@ -31,7 +31,7 @@ from benchmarks.contenders import (
     Starlette,
     compiled,
 )
-from benchmarks.ingest import FluxoraOnPostgreSQL, ingest
+from benchmarks.ingest import FluxoraOnPostgreSQL, FluxoraWithTwoWorkers, ingest
 from benchmarks.scenarios import CLIENTS_CPU, Measured
 
 RESULTS = HERE / "RESULTS.md"
@@ -135,10 +135,10 @@ class Run:
                 )
             for contender in (Fluxora, Node, Nchan):
                 self.measure(
-                    "storm, 5,000 clients connect and leave while 1,000 get 20 events/s, ws",
+                    "storm, 10,000 clients connect and leave while 1,000 get 20 events/s, ws",
                     contender,
                     scenarios.storm,
-                    5000,
+                    10_000,
                 )
             self.measure(
                 "requests, while 10,000 sockets get 100 events/s",
@@ -146,14 +146,27 @@ class Run:
                 scenarios.requests_under_load,
                 10_000,
             )
+            for kind in (FluxoraOnPostgreSQL, FluxoraWithTwoWorkers):
+                self.measure("both cores, bursts, 1,000 clients", kind, scenarios.bursts, "ws", 5000)
+                self.measure("both cores, paced, 1,000 clients, 20 events/s", kind, scenarios.paced, "ws", 1000, 20, 8)
             for database, contender in (("SQLite", Fluxora), ("PostgreSQL", FluxoraOnPostgreSQL)):
-                for clients in (0, 10):
-                    self.measure(
-                        f"ingest, batches of 1,000, {database}, {clients} clients",
-                        contender,
-                        _ingest,
-                        clients,
-                    )
+                self.writes(database, contender)
+
+    def writes(self, database: str, contender: type[Fluxora]) -> None:
+        """Measure what is written, in batches and alone, on a small log and on a big one."""
+        for clients in (0, 10):
+            self.measure(f"ingest, batches of 1,000, {database}, {clients} clients", contender, _ingest, clients)
+        for clients in (1, 32):
+            self.measure(f"writes of one event, {database}, {clients} clients", contender, _single, clients)
+        self.measure(f"ingest, batches of 1,000, {database}, a log that grows", contender, _growing, 400_000)
+
+
+async def _single(_: Path, server: Fluxora, clients: int) -> Measured:
+    return Measured(await single_writes.measure(server, clients))
+
+
+async def _growing(_: Path, server: Fluxora, events: int) -> Measured:
+    return Measured(await big_log.measure(server, events))
 
 
 async def _ingest(program: Path, server: Fluxora, clients: int) -> Measured:

@@ -7,9 +7,12 @@ from typing import Final
 
 import psutil
 
+from benchmarks.contenders import Contender
 from benchmarks.databases import on_each
 from tests.support.data import created
 from tests.support.server import KEY, Server
+
+Serving = Server | Contender
 
 SECONDS: Final = 6.0
 HEAD: Final = (
@@ -36,7 +39,7 @@ async def client(port: int, until: float, latencies: list[float]) -> None:
     writer.close()
 
 
-async def load(server: Server, clients: int, seconds: float) -> list[float]:
+async def load(server: Serving, clients: int, seconds: float) -> list[float]:
     """Return all latencies, sorted."""
     latencies: list[float] = []
     until = time.monotonic() + seconds
@@ -44,28 +47,32 @@ async def load(server: Server, clients: int, seconds: float) -> list[float]:
     return sorted(latencies)
 
 
-def cpu(server: Server) -> float:
+def cpu(server: Serving) -> float:
     """Return its seconds of CPU."""
     times = psutil.Process(server.process.pid if server.process else 0).cpu_times()
     return times.user + times.system
 
 
-def measure(name: str, server: Server) -> None:
-    """Print a line for one client and one for 32."""
-    for clients in (1, 32):
-        asyncio.run(load(server, clients, 1.0))
-        before = cpu(server)
-        found = asyncio.run(load(server, clients, SECONDS))
-        spent = (cpu(server) - before) / len(found) * 1000
-        middle, late = found[len(found) // 2] * 1000, found[int(len(found) * 0.99)] * 1000
-        rate = len(found) / SECONDS
-        print(f"{name}, {clients}: {rate:.0f}/s, p50 {middle:.1f} p99 {late:.1f} ms, CPU {spent:.2f} ms a write")
+async def measure(server: Serving, clients: int) -> dict[str, float]:
+    """Return the figures of so many clients."""
+    await load(server, clients, 1.0)
+    before = cpu(server)
+    found = await load(server, clients, SECONDS)
+    return {
+        "writes/s": len(found) / SECONDS,
+        "p50 ms": found[len(found) // 2] * 1000,
+        "p99 ms": found[int(len(found) * 0.99)] * 1000,
+        "CPU ms/write": (cpu(server) - before) / len(found) * 1000,
+    }
 
 
 def main() -> None:
     """Measure SQLite, and PostgreSQL if it is here."""
     for name, server in on_each():
-        measure(name, server)
+        for clients in (1, 32):
+            figures = asyncio.run(measure(server, clients))
+            shown = ", ".join(f"{what} {value:,.4g}" for what, value in figures.items())
+            print(f"{name}, {clients} clients: {shown}", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,23 +19,43 @@ pytest_plugins = ["tests.support.leftovers"]
 ON_CI = bool(os.environ.get("CI"))
 
 
-LONG = {
-    "test_broker.py",
+LONG = (
     "test_commands.py",
-    "test_grants_everywhere.py",
+    "test_client.py",
+    "test_workers.py",
     "test_indexer.py",
     "test_many_processes.py",
+    "test_database_faults.py",
+    "test_proxies.py",
+    "test_slow_clients.py",
+    "test_live_streams.py",
+    "test_shutdown.py",
+    "test_broker.py",
+    "test_schema.py",
+    "test_poller.py",
+    "test_start.py",
     "test_openapi.py",
     "test_packaging.py",
-    "test_shutdown.py",
-    "test_workers.py",
-}
-"""Their tests take up to a minute each: begun last, one of them would run alone at the end."""
+)
+"""The files that take longest, longest first: begun last, one of them would run alone at the end."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG)
+    """Give each of several test processes, which get equal parts of this list, its share of the long files first."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    there_and_back = [*range(processes), *reversed(range(processes))]
+    long: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for number, name in enumerate(LONG):
+        long[there_and_back[number % len(there_and_back)]] += [item for item in items if item.path.name == name]
+    others = [item for item in items if item.path.name not in LONG]
+    size = -(-len(items) // processes)
+    items.clear()
+    for share in long:
+        count = max(0, size - len(share))
+        items += share + others[:count]
+        others = others[count:]
+    items += others
 
 
 def skip_or_fail(reason: str) -> None:
