@@ -1,6 +1,7 @@
 """Items of `getEvents` through the API, in batches of 1,000: `python -m benchmarks.raw_items`, on each database.
 
-The items are of simulated contracts, whose tokens are configured. One client posts the next batch after the answer.
+The items are of simulated contracts, whose tokens are configured. A client posts the next batch after the answer; of
+two, each posts those of its own contracts.
 """
 
 import asyncio
@@ -44,25 +45,42 @@ def own(seen: Seen, number: int) -> Seen:
     return replace(seen, place=replace(seen.place, transaction_hash=digest))
 
 
-async def measure(server: Server, items: list[dict[str, Any]]) -> tuple[float, float]:
-    """Return items a second, and microseconds of CPU for each."""
-    bodies = [json.dumps({"events": items[start : start + BATCH]}).encode() for start in range(0, len(items), BATCH)]
+async def measure(server: Server, shares: list[list[dict[str, Any]]]) -> tuple[float, float]:
+    """Return items a second, and microseconds of CPU for each, of a client for each share."""
+    clients = [
+        [json.dumps({"events": items[start : start + BATCH]}).encode() for start in range(0, len(items), BATCH)]
+        for items in shares
+    ]
+
+    async def client(bodies: list[bytes]) -> None:
+        for body in bodies:
+            answer = await post(server.port, "/api/events", body)
+            if b'"parked":0' not in answer:
+                sys.exit(answer[-300:].decode())
+
+    count = sum(map(len, shares))
     spent, begun = cpu(server), time.perf_counter()
-    for body in bodies:
-        answer = await post(server.port, "/api/events", body)
-        if b'"parked":0' not in answer:
-            sys.exit(answer[-300:].decode())
-    seconds = time.perf_counter() - begun
-    return len(items) / seconds, (cpu(server) - spent) / len(items) * 1e6
+    await asyncio.gather(*map(client, clients))
+    return count / (time.perf_counter() - begun), (cpu(server) - spent) / count * 1e6
+
+
+def shared(items: list[dict[str, Any]], contracts: dict[str, str], clients: int) -> list[list[dict[str, Any]]]:
+    """Return what each client posts, in the chain's order: all of a contract and of its token."""
+    owner = {address: number % clients for number, pair in enumerate(contracts.items()) for address in pair}
+    shares: list[list[dict[str, Any]]] = [[] for _ in range(clients)]
+    for item in items:
+        shares[owner[item["contractId"]]].append(item)
+    return shares
 
 
 def main() -> None:
     """Measure SQLite, and PostgreSQL if it is here."""
     contracts, items = lives()
     configured = ",".join(f"{address}:7:{token}" for address, token in contracts.items())
-    for name, server in on_each(rounds=3, chain_contracts=configured):
-        rate, spent = asyncio.run(measure(server, items))
-        print(f"{name}: {rate:,.0f} items/s, {spent:.0f} us of CPU an item", flush=True)
+    for clients in (1, 2):
+        for name, server in on_each(rounds=3, chain_contracts=configured):
+            rate, spent = asyncio.run(measure(server, shared(items, contracts, clients)))
+            print(f"{name}, {clients} clients: {rate:,.0f} items/s, {spent:.0f} us of CPU an item", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.core.errors import Conflict, NotFound
 from app.core.event import EventName
@@ -42,8 +42,7 @@ class ChainEvent(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class StreamCreated:
+class StreamCreated(NamedTuple):
     """A stream began on the chain, or through the API."""
 
     target: str
@@ -56,8 +55,7 @@ class StreamCreated:
         return Outcome(self.begin(now), EventName.CREATED) if stream is None else None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamUpdated:
+class StreamUpdated(NamedTuple):
     """A stream's status or amounts changed on the chain."""
 
     target: str
@@ -74,8 +72,7 @@ class StreamUpdated:
         return changed(known, self.change, now, fact=True)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamCancelled:
+class StreamCancelled(NamedTuple):
     """A stream was cancelled on the chain."""
 
     target: str

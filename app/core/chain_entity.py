@@ -1,36 +1,33 @@
 """A chain stream as a stream of the service."""
 
 from datetime import datetime
+from typing import Final
 
 from app.core.clock import timestamp
-from app.core.contract.replacing import replace
+from app.core.contract.replacing import made, replace
 from app.core.contract.stream import ChainStream
 from app.core.contract.view import view
-from app.core.stream import DECIMALS, Status, Stream, base_units
+from app.core.stream import DECIMALS, JSON_NAMES, Status, Stream, base_units
+
+_OWN: Final = frozenset({"status", "version", "created_at", "updated_at"})
+_VIEWED: Final = {name: shown for name, shown in JSON_NAMES.items() if name not in _OWN}
+"""The fields that are members of the view, too, and their names there."""
+_STATUSES: Final = {str(status): status for status in Status}
 
 
 def entity(chain: ChainStream, before: Stream | None, now: datetime) -> Stream:
     """Return the stream's next version, its first if there is none before."""
-    shown = view(chain)
-    return Stream(
-        id=chain.id,
-        sender=chain.sender,
-        recipient=chain.recipient,
-        deposit_amount=shown["depositAmount"],
-        streamed_amount=shown["streamedAmount"],
-        remaining_amount=shown["remainingAmount"],
-        rate_per_second=shown["ratePerSecond"],
-        start_time=shown["startTime"],
-        end_time=shown["endTime"],
-        status=Status(chain.status),
-        contract_id=chain.contract_id,
-        transaction_hash=shown["transactionHash"],
-        event_index=shown["eventIndex"],
-        version=before.version + 1 if before else 1,
-        created_at=before.created_at if before else timestamp(now),
-        updated_at=timestamp(now),
-        chain_stream_id=shown["chainStreamId"],
-        chain=chain,
+    shown, at = view(chain), timestamp(now)
+    return made(
+        Stream,
+        {
+            **{name: shown[json_name] for name, json_name in _VIEWED.items()},
+            "status": _STATUSES[chain.status],
+            "version": before.version + 1 if before else 1,
+            "created_at": before.created_at if before else at,
+            "updated_at": at,
+            "chain": chain,
+        },
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 from uuid import uuid4
 
 from app.core.accrual import Holding, Kind, Terms
@@ -196,8 +196,7 @@ class Stream:
         return after, tuple(JSON_NAMES[name] for name in different)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamChange:
+class StreamChange(NamedTuple):
     """What is asked to change; `None` leaves a field as it is."""
 
     status: Status | None = None
@@ -207,8 +206,7 @@ class StreamChange:
 
     def given(self) -> dict[str, Any]:
         """Return the fields that are asked for, by name."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value for name, value in values if value is not None}
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 def _camel(name: str) -> str:

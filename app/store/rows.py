@@ -32,7 +32,8 @@ def stream_of(row: Any) -> Stream:
 
 def stream_row(stream: Stream, names: Sequence[str] = _STREAM_NAMES) -> dict[str, Any]:
     """Return these columns of a stream's row."""
-    row = {**{name: getattr(stream, name) for name in names}, "status": stream.status.value}
+    values = stream.__dict__
+    row = {**{name: values[name] for name in names}, "status": stream.status.value}
     if stream.chain is not None:
         row["chain"] = document(stream_record(stream.chain))
     return row

@@ -82,7 +82,8 @@ class SqlUnitOfWork:
     async def seen(self, keys: Collection[ChainKey]) -> set[ChainKey]:
         """Return the chain events among these that were taken before."""
         rows = await self._transaction.fetch_all(self._queries.seen(keys))
-        return {(row["transaction_hash"], row["event_index"]) for row in rows}
+        # By position, as a repeated event has little else to do: a column by its name costs a microsecond.
+        return {tuple(row._mapping) for row in rows}
 
     async def mark_seen(self, keys: Sequence[ChainKey]) -> None:
         """Remember chain events for good, in their order, for the same reason."""

@@ -1,6 +1,7 @@
 """Many events at once: in chain order whatever their order, each folded into what the ones before left."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.core.contract import facts
@@ -43,14 +44,21 @@ def fold_all(
 ) -> Folded:
     """Fold new events (none seen before, none twice) of configured contracts and their tokens."""
     folded = Folded(dict(contracts), dict(streams))
+    concerned = _concerned(contracts.values())
     for index in sorted(range(len(events)), key=lambda number: events[number].place):
-        for contract in _concerned(folded, events[index]):
-            _take(folded, contract, index, events[index])
+        for contract_id in concerned.get(events[index].contract_id, ()):
+            _take(folded, folded.contracts[contract_id], index, events[index])
     return folded
 
 
-def _concerned(folded: Folded, seen: Seen) -> list[ContractState]:
-    return [each for each in folded.contracts.values() if seen.contract_id in (each.contract_id, each.token)]
+def _concerned(contracts: Iterable[ContractState]) -> Mapping[str, Collection[str]]:
+    """Return who folds the events of an address: the contract itself, and those that pay with the token."""
+    concerned: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for each in contracts:
+        for address in (each.contract_id, each.token):
+            if address is not None:
+                concerned[address][each.contract_id] = None
+    return concerned
 
 
 def _take(folded: Folded, contract: ContractState, index: int, seen: Seen) -> None:

@@ -1,16 +1,14 @@
 """A chain stream and a contract's state as JSON for the store: everything comes back as it was."""
 
-from dataclasses import fields
 from typing import Any, Final
 
 from app.core.accrual import Kind
 from app.core.contract.place import Place
 from app.core.contract.reading import Reading
-from app.core.contract.replacing import replace
+from app.core.contract.replacing import SHOWN, replace
 from app.core.contract.state import ContractState, Pending
 from app.core.contract.stream import ChainStream
 
-_NAMES: Final = tuple(field.name for field in fields(ChainStream))
 _WIDE: Final = frozenset({
     "number", "deposit", "rate", "start", "cliff", "end", "dust", "withdrawn", "refunded", "keeper_paid", "keeper_fee",
     "relayer_fees", "parent", "source", "previous", "next",
@@ -20,7 +18,8 @@ _WIDE: Final = frozenset({
 
 def stream_record(stream: ChainStream) -> dict[str, Any]:
     """Return the stream as JSON; only `stream_of` reads it."""
-    record: dict[str, Any] = {name: getattr(stream, name) for name in _NAMES}
+    record: dict[str, Any] = {**stream.__dict__}
+    record.pop(SHOWN, None)
     for name in _WIDE:
         if record[name] is not None:
             record[name] = str(record[name])

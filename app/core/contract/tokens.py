@@ -1,6 +1,9 @@
 """Amounts in tokens: exact decimals of base units."""
 
+from functools import lru_cache
 
+
+@lru_cache(maxsize=8192)  # an event changes one of a stream's four amounts, or none
 def in_tokens(base: int, decimals: int) -> str:
     """Return base / 10^decimals: no exponent, no zeros at the end, a minus where there is one."""
     if decimals == 0:

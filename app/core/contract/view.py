@@ -90,22 +90,21 @@ def _place(place: Place) -> dict[str, Any]:
 
 def _base(stream: ChainStream) -> dict[str, str]:
     reading = stream.readings[0]
-    exact = {
-        "deposit": stream.deposit,
-        "withdrawn": stream.withdrawn,
-        "ratePerSecond": stream.rate,
-        "checkpoint": reading.checkpoint,
-        "refunded": stream.refunded,
-        "dustThreshold": stream.dust,
-        "keeperPaid": stream.keeper_paid,
-        "keeperFee": stream.keeper_fee,
-        "relayerFees": stream.relayer_fees,
-        "startTime": stream.start,
-        "endTime": stream.end,
-        "cliffTime": stream.cliff,
-        "checkpointAt": reading.checkpoint_at,
+    return {
+        "deposit": str(stream.deposit),
+        "withdrawn": str(stream.withdrawn),
+        "ratePerSecond": str(stream.rate),
+        "checkpoint": str(reading.checkpoint),
+        "refunded": str(stream.refunded),
+        "dustThreshold": str(stream.dust),
+        "keeperPaid": str(stream.keeper_paid),
+        "keeperFee": str(stream.keeper_fee),
+        "relayerFees": str(stream.relayer_fees),
+        "startTime": str(stream.start),
+        "endTime": str(stream.end),
+        "cliffTime": str(stream.cliff),
+        "checkpointAt": str(reading.checkpoint_at),
     }
-    return {name: str(value) for name, value in exact.items()}
 
 
 def _number(number: int | None) -> str | None:

@@ -17,7 +17,10 @@ def shown_result(result: Ingested) -> dict[str, Any]:
         shown["id"] = result.ids[0]
     if len(result.ids) > 1:
         shown["ids"] = result.ids
-    shown |= {name: value for name, value in (("why", result.why), ("message", result.message)) if value is not None}
+    if result.why is not None:
+        shown["why"] = result.why
+    if result.message is not None:
+        shown["message"] = result.message
     if result.error is not None:
         shown["error"] = describe(result.error)
     return shown
