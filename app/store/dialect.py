@@ -63,6 +63,9 @@ class Dialect(Protocol):
     def values(self, document: Document) -> ColumnElement[Any]:
         """Return a JSON list of texts as a set for IN: one parameter, however many. See `app.store.rows.texts`."""
 
+    def among(self, column: ColumnElement[Any], document: Document) -> ColumnElement[bool]:
+        """Return whether a column is one of a JSON list, so that an index serves it also beside others in an OR."""
+
     async def settle(self, connection: Connection) -> None:
         """Move what was committed to where it stays, so that no writer has to; holds none up."""
 

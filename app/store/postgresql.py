@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncpg
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import JSON, URL, Column, FromClause, cast, column, func, select
+from sqlalchemy import JSON, URL, Column, FromClause, any_, cast, column, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.core.errors import Unavailable
@@ -89,6 +89,11 @@ class PostgreSQL:
     def values(self, document: Document) -> ColumnElement[Any]:
         """Return texts as a set."""
         return select(func.json_array_elements_text(_json(document)).column_valued("given")).scalar_subquery()
+
+    def among(self, column: ColumnElement[Any], document: Document) -> ColumnElement[bool]:
+        """Return a condition on a column. In an OR, `IN (SELECT ...)` scans all of the table."""
+        given = func.json_array_elements_text(_json(document)).column_valued("given")
+        return column == any_(func.array(select(cast(given, column.type)).scalar_subquery()))
 
     async def settle(self, connection: Connection) -> None:
         """Autovacuum does."""

@@ -101,6 +101,10 @@ class SQLite:
         """Return texts as a set."""
         return select(func.json_each(parameter(document)).table_valued("value").c.value).scalar_subquery()
 
+    def among(self, column: ColumnElement[Any], document: Document) -> ColumnElement[bool]:
+        """Return a condition on a column."""
+        return column.in_(self.values(document))
+
     async def settle(self, connection: Connection) -> None:
         """Copy the write-ahead log into the file: else the commit after its 1,000th page does, with all writers."""
         await connection.fetch_all(text("PRAGMA wal_checkpoint(PASSIVE)"))

@@ -18,10 +18,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 
-SCHEMA_REVISION: Final = "0003"
+SCHEMA_REVISION: Final = "0004"
 """The migration this code is written for; the service serves no other schema."""
 
 metadata = MetaData()
@@ -57,6 +58,16 @@ streams = Table(
 )
 
 
+BLOCK_BITS: Final = 14
+_BLOCK: Final = f"(id >> {BLOCK_BITS})"
+"""Events are indexed by their parties within blocks of 16,384. A payer's key is a random place in an index of all: at
+400,000 events, each of two such indexes cost an ingest a page that nothing else of the batch touched."""
+
+
+def _index_by_block(name: str) -> Index:
+    return Index(f"ix_stream_events_block_{name}_id", text(_BLOCK), name, "id")
+
+
 def _index_of_few(name: str) -> Index:
     """Return the index of a column that is empty in nearly all events."""
     given = text(f"{name} IS NOT NULL")
@@ -80,14 +91,17 @@ stream_events = Table(
     Column("former_recipient", Text),
     Column("known_recipient", Text),
     UniqueConstraint("stream_id", "version", name="uq_stream_events_stream_id_version"),
-    Index("ix_stream_events_sender_id", "sender", "id"),
-    Index("ix_stream_events_recipient_id", "recipient", "id"),
+    _index_by_block("sender"),
+    _index_by_block("recipient"),
     Index("ix_stream_events_contract_id_id", "contract_id", "id"),
     _index_of_few("former_recipient"),
     _index_of_few("known_recipient"),
     # Without AUTOINCREMENT, SQLite gives the id of a deleted newest row away again.
     sqlite_autoincrement=True,
 )
+
+block = literal_column(f"(stream_events.id >> {BLOCK_BITS})", BigInteger)
+"""The indexes' own expression, to the letter: only then they are used."""
 
 log_state = Table(
     "log_state",

@@ -1,0 +1,153 @@
+"""What filters find in the log, whatever blocks of ids it lies in, and how much of it they look at."""
+
+import random
+import sqlite3
+
+import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgresql
+from sqlalchemy.dialects.sqlite import dialect as sqlite
+
+from app.core.event import Event
+from app.core.filter import UNFILTERED, EventFilter
+from tests.store.conftest import Opened
+
+BLOCK = 1 << 14
+NAMES = ("stream.created", "stream.updated", "stream.cancelled")
+PLACES = sorted({
+    *range(1, 40),
+    *range(BLOCK - 20, BLOCK + 20),
+    *range(2 * BLOCK - 5, 2 * BLOCK + 5),
+    *range(11 * BLOCK - 5, 11 * BLOCK + 5),
+    *range(3000 * BLOCK - 3, 3000 * BLOCK + 30),
+})  # fmt: skip
+"""Ids at the edges of blocks, and far apart: a database may leave out any number of them."""
+
+
+def rows(chance: random.Random, ids) -> list[dict]:
+    return [
+        {
+            "id": seq,
+            "event": chance.choice(NAMES),
+            "stream_id": f"stream-{chance.randrange(6)}",
+            "version": seq,
+            "sender": chance.choice("ABCD"),
+            "recipient": chance.choice("CDEF"),
+            "body": "{}",
+            "created_at": "2026-01-01T00:00:00.000Z",
+            "contract_id": chance.choice([None, "K", "L"]),
+            "cause": chance.choice([None, "created", "withdrawn"]),
+            "former_recipient": chance.choice([None, None, "E", "G"]),
+            "known_recipient": chance.choice([None, None, None, "H"]),
+        }
+        for seq in ids
+    ]
+
+
+def event(epoch: str, row: dict) -> Event:
+    parties = tuple(filter(None, (row["former_recipient"], row["known_recipient"])))
+    of = [row[name] for name in ("id", "event", "stream_id", "sender", "recipient")]
+    return Event.committed(epoch, *of, row["body"].encode(), row["contract_id"], row["cause"], parties)
+
+
+def some(chance: random.Random, values) -> frozenset[str]:
+    return frozenset(chance.sample(list(values), chance.choice([0, 0, 1, 2])))
+
+
+async def fill(opened: Opened, given: list[dict]) -> None:
+    """Insert rows straight through the driver: there are many."""
+    values = [tuple(row.values()) for row in given]
+    names = ", ".join(given[0])
+    if opened.url.startswith("sqlite"):
+        with sqlite3.connect(opened.url.removeprefix("sqlite:///"), timeout=20) as connection:
+            marks = ", ".join("?" for _ in given[0])
+            connection.executemany(f"INSERT INTO stream_events ({names}) VALUES ({marks})", values)
+        connection.close()
+        return
+    connection = await asyncpg.connect(opened.url)
+    await connection.copy_records_to_table("stream_events", records=values, columns=list(given[0]))
+    await connection.close()
+
+
+async def test_the_log_finds_what_the_filter_matches(open_store):
+    chance = random.Random(4)
+    given = rows(chance, PLACES)
+    async with open_store() as opened:
+        await fill(opened, given)
+        position = await opened.log.position()
+        events = [event(position.epoch, row) for row in given]
+        assert position.head == PLACES[-1]
+        for _ in range(300):
+            wanted = EventFilter(
+                stream_ids=some(chance, [f"stream-{number}" for number in range(7)]),
+                senders=some(chance, "ABCDZ"),
+                recipients=some(chance, "CDEFGHZ"),
+                events=some(chance, NAMES),
+                participants=some(chance, "ABCDEFGHZ"),
+                contracts=some(chance, "KLM"),
+                causes=some(chance, ["created", "withdrawn"]),
+            )
+            after, limit = chance.choice([0, *PLACES]), chance.choice([1, 3, 500])
+            upto = chance.choice([each for each in PLACES if each >= after])
+            found = await opened.log.read(position.at(after), upto, wanted, limit)
+            expected = [each for each in events if after < each.seq <= upto and wanted.matches(each)][:limit]
+            assert [each.seq for each in found] == [each.seq for each in expected], (wanted, after, upto, limit)
+
+
+BY_PARTY = {
+    "sender": EventFilter(senders=frozenset("A")),
+    "recipient": EventFilter(recipients=frozenset("C")),
+    "participant": EventFilter(participants=frozenset("C")),
+}
+
+
+async def test_a_party_is_looked_up_and_the_log_is_not_scanned(open_store):
+    async with open_store() as opened:
+        own = [{"sender": f"S{seq}", "recipient": f"R{seq}"} for seq in range(1, 3 * BLOCK)]
+        nobody = {"former_recipient": None, "known_recipient": None}
+        given = rows(random.Random(4), range(1, 3 * BLOCK))
+        await fill(opened, [{**row, **parties, **nobody} for row, parties in zip(given, own, strict=True)])
+        for party, wanted in BY_PARTY.items():
+            page = opened.log._page(0, 3 * BLOCK, wanted, 500)
+            plan = await (plan_of_sqlite if opened.url.startswith("sqlite") else plan_of_postgresql)(opened.url, page)
+            assert ("ix_stream_events_block_sender_id" in plan) == (party != "recipient")
+            assert ("ix_stream_events_block_recipient_id" in plan) == (party != "sender")
+            for scan in ("stream_events_pkey", "Seq Scan", "SCAN stream_events", "USING INTEGER PRIMARY KEY"):
+                assert scan not in plan
+
+
+async def plan_of_sqlite(url: str, page) -> str:
+    compiled = page.compile(dialect=sqlite())
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        steps = connection.execute(
+            f"EXPLAIN QUERY PLAN {compiled}", [compiled.params[name] for name in compiled.positiontup]
+        )
+        return "\n".join(step[3] for step in steps)
+
+
+async def plan_of_postgresql(url: str, page) -> str:
+    compiled = page.compile(dialect=postgresql())
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("ANALYZE stream_events")
+        steps = await connection.fetch(f"EXPLAIN {compiled}", *(compiled.params[name] for name in compiled.positiontup))
+        return "\n".join(step[0] for step in steps)
+    finally:
+        await connection.close()
+
+
+async def test_who_wants_nearly_all_has_his_page_after_one_span(open_store):
+    """And who wants all is not asked by spans: the log of the relay and of every client without a filter."""
+    async with open_store() as opened:
+        await fill(opened, rows(random.Random(4), range(1, 4 * BLOCK, 16)))
+        position = await opened.log.position()
+        asked = []
+        page = opened.log._page
+        opened.log._page = lambda *given: asked.append(given[:2]) or page(*given)
+        await opened.log.read(position.at(0), position.head, EventFilter(senders=frozenset("ABCD")), 500)
+        assert asked == [(0, 2 * BLOCK - 1)]
+        asked.clear()
+        await opened.log.read(position.at(0), position.head, EventFilter(senders=frozenset("Z")), 500)
+        assert asked == [(0, 2 * BLOCK - 1), (2 * BLOCK - 1, position.head)]
+        asked.clear()
+        await opened.log.read(position.at(0), position.head, UNFILTERED, 500)
+        assert asked == [(0, position.head)]
