@@ -6,11 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import structlog
+
 _SECONDS: Final = 0.002
 """What those who go on in one turn of the event loop should take together."""
 
 _FIRST: Final = 16
-_MOST: Final = 512
+_MOST: Final = 128
+
+_logger = structlog.stdlib.get_logger(__name__)
 
 
 class Turns:
@@ -66,7 +70,7 @@ class Turns:
         # What those who are released do stands between these two calls, and nothing else does.
         loop.call_soon(self._begin)
         for _ in range(self._released):
-            self._waiting.popleft()()
+            _release(self._waiting.popleft())
         self._left = self._share - self._released
         loop.call_soon(self._next)
 
@@ -79,6 +83,14 @@ class Turns:
             return
         fitting = int(self._released * _SECONDS / max(now - self._began, 1e-6))
         self._share = max(1, min(fitting, 2 * self._share, self._most))
+
+
+def _release(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except Exception:
+        # Those behind it would wait for ever.
+        _logger.exception("turn_failed")
 
 
 def _give(turn: asyncio.Future[None]) -> None:

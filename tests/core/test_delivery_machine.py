@@ -343,7 +343,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         ),
         wanted=st.lists(st.tuples(filters, marks), min_size=4, max_size=4),
         batch_bytes=st.sampled_from([1, 1500, 1 << 20]),
-        most=st.sampled_from([1, 512]),
+        most=st.sampled_from([1, 128]),
     )
     def start(
         self,

@@ -78,3 +78,15 @@ async def test_one_that_is_cancelled_while_it_waits_costs_nobody_a_turn():
     await asyncio.gather(*tasks, return_exceptions=True)
     assert done == [*range(50), *range(150, 200)]
     await asyncio.wait_for(turns.next(), 1)
+
+
+async def test_one_that_fails_holds_up_nobody():
+    turns, called = Turns(most=1), []
+
+    def fail() -> None:
+        raise ValueError
+
+    for act in (lambda: called.append(1), fail, lambda: called.append(2)):
+        turns.call(act)
+    await asyncio.wait_for(turns.next(), 1)
+    assert called == [1, 2]
