@@ -154,8 +154,13 @@ async def test_a_member_that_is_given_twice_is_refused_by_name(api, stream):
     escaped = b'{"status":"paused","st\\u0061tus":"active"}'
     problem(await api.patch(f"/api/streams/{stream['id']}", content=escaped, headers=JSON), 400, "status")
     event = json.dumps(updated(stream["id"], status="paused"))
-    batch = f'{{"events":[{event[:-1]},"status":"active"}}]}}'
-    problem(await api.post("/api/events", content=batch.encode(), headers=JSON), 400, "status")
+    others = ", ".join(json.dumps(created()) for _ in range(3))
+    for again in ('"status":"active"', '"status" \n: "active"', '"st\\u0061tus":"active"', '"status":null'):
+        for spelled in (event, event.replace('":', '" :'), event.replace(": ", ":")):
+            batch = f'{{"events":[{others}, {spelled[:-1]},{again}}}]}}'
+            problem(await api.post("/api/events", content=batch.encode(), headers=JSON), 400, "status")
+    outside = f'{{"events":[{event}],"events":[{event}]}}'
+    problem(await api.post("/api/events", content=outside.encode(), headers=JSON), 400, "events")
     assert (await api.get(f"/api/streams/{stream['id']}")).json() == stream
 
 
