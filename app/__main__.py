@@ -108,7 +108,7 @@ def new_key() -> None:
     click.echo(f"{key}\n{hash_key(key)}")
 
 
-@main.command(name="hash-key")
+@main.command(name="hash-key", context_settings={"ignore_unknown_options": True})  # one key of 64 begins with a dash
 @click.argument("key", required=False)
 def hash_key_command(key: str | None) -> None:
     """Print what to put into API_KEYS for KEY; without KEY, ask for it, so that it stays out of the shell's history."""

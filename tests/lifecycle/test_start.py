@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from app.settings import hash_key
 from tests.conftest import skip_or_fail
 from tests.support.data import new_stream
 from tests.support.postgres import Cluster, find_binaries, free_port
@@ -116,6 +117,9 @@ def test_the_development_key_works_and_is_the_only_one(tmp_path):
 def test_keys_are_made_and_hashed(tmp_path):
     key, hashed = run_app("new-key", cwd=tmp_path).stdout.split()
     assert run_app("hash-key", key, cwd=tmp_path).stdout.strip() == hashed
+    for begun_with_a_dash in ("-" + key, "--" + key, "-h" + key):
+        done = run_app("hash-key", begun_with_a_dash, cwd=tmp_path)
+        assert done.stdout.strip() == hash_key(begun_with_a_dash), done.stderr
 
 
 def test_secrets_stay_out_of_the_log(tmp_path):
