@@ -20,8 +20,8 @@ _logger = structlog.stdlib.get_logger(__name__)
 class Turns:
     """Lets a share of those who wait go on in each turn of the event loop, in the order in which they came.
 
-    All at once, 20,000 that a new epoch or a drained network wakes would hold up everybody else for half a second.
-    How many a turn has is measured: a page that many share costs 20 us, one that is encoded first a thousand.
+    All at once, 20,000 that a new epoch wakes would hold up everybody else for 0.2 s. How many a turn has is measured:
+    a page that many share costs little, one that is encoded first a lot.
     """
 
     def __init__(self, *, most: int = _MOST) -> None:

@@ -5,8 +5,9 @@ import selectors
 from typing import Any, Final
 
 _SOCKETS: Final = 64
-"""Events of sockets in one turn of the loop: 1 to 3 ms of work. asyncio takes all there are: when 15,000 clients had
-room again at once, others waited for half a second. What is ready and was not told is told first the next time."""
+"""Events of sockets in one turn of the loop: 11 ms of work where each is a client that takes 64 KiB. asyncio takes all
+there are: when 4,000 clients had room again at once, others waited for 125 ms. What is ready and was not told is told
+first the next time."""
 
 
 class _FewAtOnce:
