@@ -4,6 +4,11 @@ import asyncio
 import time
 from collections import deque
 
+from app.core.filter import UNFILTERED
+from app.core.history import History
+from app.core.hub import Hub
+from app.core.ports import Position
+from app.core.subscription import Subscription
 from app.core.turns import Turns
 
 
@@ -91,3 +96,31 @@ async def test_one_that_fails_holds_up_nobody():
         turns.call(act)
     await asyncio.wait_for(turns.next(), 1)
     assert called == [1, 2]
+
+
+class Woken:
+    """An outlet of a client that waits for events."""
+
+    full = False
+
+    def __init__(self, woken: deque) -> None:
+        self.woken = woken
+
+    def wake(self) -> None:
+        self.woken.append(self)
+
+
+async def test_a_new_epoch_wakes_a_share_of_the_clients_in_each_turn():
+    hub, woken = Hub(ring_events=10, ring_bytes=1 << 20), deque(maxlen=1000)
+    hub.rebase(Position("one", 0, 0))
+    history = History(hub, None, look=lambda: None, concurrency=1)
+    outlets = [Woken(woken) for _ in range(1000)]
+    for outlet in outlets:
+        subscription = Subscription(history, UNFILTERED)
+        hub.subscriptions.add(subscription)
+        subscription.attach(outlet)
+    assert not woken
+    hub.rebase(Position("two", 0, 0))
+    assert len(woken) <= 128
+    assert max(await steps_of_turns(woken)) <= 128
+    assert set(woken) == set(outlets)
