@@ -9,7 +9,6 @@ import json
 import random
 import sys
 import time
-from dataclasses import replace
 from typing import Any, Final
 
 from app.core.contract.seen import Seen
@@ -42,7 +41,7 @@ def lives() -> tuple[dict[str, str], list[dict[str, Any]]]:
 def own(seen: Seen, number: int) -> Seen:
     """Return an event in a transaction that no other contract has."""
     digest = f"{number:02x}{seen.place.transaction_hash[2:]}"
-    return replace(seen, place=replace(seen.place, transaction_hash=digest))
+    return seen._replace(place=seen.place._replace(transaction_hash=digest))
 
 
 async def measure(server: Server, shares: list[list[dict[str, Any]]]) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.chain import scjson, scval
 from app.chain.event import UnknownTopic, fact_of, host_fact_of, move_of
@@ -24,8 +24,7 @@ _MAX_ID: Final = 2**63 - 1
 _MAX_INDEX: Final = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """An item whose envelope is in order. `key` for idempotency is (place.transaction_hash, place.index)."""
 
     type: str

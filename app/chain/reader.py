@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from app.chain.item import Ignored, Item, parse, read
 from app.chain.xdr import Undecodable
@@ -38,7 +37,7 @@ class ConfiguredReader:
         if isinstance(found, Ignored):
             return Glance(raw, _key(item), item.place, item.contract_id, None, found.reason)
         if isinstance(found, Seen) and hints and (hint := hint_for(item.place, hints)):
-            found = replace(found, hint=hint)
+            found = found._replace(hint=hint)
         return Glance(raw, _key(item), item.place, item.contract_id, found)
 
     def _broken(self, raw: RawItem, reason: str) -> Glance:

@@ -70,6 +70,8 @@ def _value(reader: Reader, depth: int) -> Value:
     if depth > MAX_DEPTH:
         raise Undecodable(f"deeper than {MAX_DEPTH} levels")
     tag = reader.u32()
+    if tag == _NAME:
+        return _symbol(reader.opaque(32))
     if plain := _PLAIN.get(tag):
         name, take = plain
         return Value(name, take(reader))
@@ -102,11 +104,11 @@ def _bytes(reader: Reader) -> bytes:
     return reader.opaque(MAX_TEXT)
 
 
-def _symbol(reader: Reader) -> str:
-    value = reader.opaque(32)
-    if not _SYMBOL.fullmatch(value):
+@lru_cache(maxsize=1024)  # the names of fields, three in an event
+def _symbol(name: bytes) -> Value:
+    if not _SYMBOL.fullmatch(name):
         raise Undecodable("a symbol of other characters than letters, digits and _")
-    return value.decode("ascii")
+    return Value("symbol", name.decode("ascii"))
 
 
 def _address(reader: Reader) -> str:
@@ -140,7 +142,7 @@ _ADDRESS: Final[Mapping[int, Callable[[Reader], str]]] = {
     3: _claimable_balance,
     4: lambda reader: strkey.encode(Version.LIQUIDITY_POOL, reader.fixed(32)),
 }
-_VEC, _MAP = 16, 17
+_NAME, _VEC, _MAP = 15, 16, 17
 _PLAIN: Final[Mapping[int, tuple[str, Callable[[Reader], Any]]]] = {
     0: ("bool", Reader.flag),
     1: ("void", lambda _: None),
@@ -156,6 +158,5 @@ _PLAIN: Final[Mapping[int, tuple[str, Callable[[Reader], Any]]]] = {
     12: ("i256", lambda reader: int.from_bytes(reader.fixed(32), "big", signed=True)),
     13: ("bytes", _bytes),
     14: ("string", _bytes),
-    15: ("symbol", _symbol),
     18: ("address", _address),
 }

@@ -9,6 +9,8 @@ from functools import lru_cache
 class Version(IntEnum):
     """The first byte of each kind of address that an event may hold."""
 
+    __hash__ = int.__hash__  # an enum's own is made of its name, in Python: half of what finding an address takes
+
     ACCOUNT = 6 << 3
     CONTRACT = 2 << 3
     MUXED = 12 << 3

@@ -1,12 +1,13 @@
 """Reading XDR (RFC 4506): big-endian, everything padded with zeros to four bytes."""
 
-from struct import Struct
+from struct import Struct, error
 from typing import Final
 
 _U32: Final = Struct(">I")
 _I32: Final = Struct(">i")
 _U64: Final = Struct(">Q")
 _I64: Final = Struct(">q")
+_TOO_SHORT: Final = "it ends too early"
 
 
 class Undecodable(Exception):
@@ -16,15 +17,15 @@ class Undecodable(Exception):
 class Reader:
     """A place in some bytes. Each method takes one item from there, or raises Undecodable."""
 
-    __slots__ = ("_at", "_data")
+    __slots__ = ("_at", "_data", "_size")
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data, self._at, self._size = data, 0, len(data)
 
     @property
     def left(self) -> int:
         """How many bytes are still to come."""
-        return len(self._data) - self._at
+        return self._size - self._at
 
     def u32(self) -> int:
         """Take an unsigned 32-bit integer."""
@@ -51,11 +52,11 @@ class Reader:
 
     def fixed(self, size: int) -> bytes:
         """Take so many bytes."""
-        if size > self.left:
-            raise Undecodable("it ends too early")
-        start = self._at
-        self._at = start + size
-        return self._data[start : self._at]
+        start, end = self._at, self._at + size
+        if end > self._size:
+            raise Undecodable(_TOO_SHORT)
+        self._at = end
+        return self._data[start:end]
 
     def opaque(self, limit: int) -> bytes:
         """Take bytes that tell their length, at most `limit`, and their padding."""
@@ -63,7 +64,7 @@ class Reader:
         if size > limit:
             raise Undecodable(f"longer than {limit} bytes")
         value = self.fixed(size)
-        if any(self.fixed(-size % 4)):
+        if size % 4 and any(self.fixed(-size % 4)):
             raise Undecodable("padding that is not zero")
         return value
 
@@ -80,8 +81,9 @@ class Reader:
             raise Undecodable("bytes are left over")
 
     def _number(self, form: Struct) -> int:
-        if form.size > self.left:
-            raise Undecodable("it ends too early")
-        value: int = form.unpack_from(self._data, self._at)[0]
+        try:
+            value: int = form.unpack_from(self._data, self._at)[0]
+        except error:
+            raise Undecodable(_TOO_SHORT) from None
         self._at += form.size
         return value

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from app.core.contract.batch import StreamKey
 from app.core.contract.parked import Parked
@@ -17,8 +17,7 @@ RawItem = dict[str, Any]
 """An item of `getEvents`, as Stellar RPC gives it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Glance:
+class Glance(NamedTuple):
     """What an item says by itself. `key` is the same whenever it comes again.
 
     `found` None: it is not for us, as `reason` says. `place` and `contract_id` None: it cannot be read at all.

@@ -1,7 +1,6 @@
 """Random lives of streams: the fold after every event is what the contract holds, however the events arrive."""
 
 import random
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,7 +59,7 @@ def test_with_hints_every_stream_is_the_contract_s_own_record_after_every_call(s
 def test_without_hints_what_is_not_marked_as_assumed_is_the_contract_s_own_record(seed):
     contracts, streams = None, {}
     for sim, events in life(seed):
-        bare = [replace(seen, hint=None) for seen in events]
+        bare = [seen._replace(hint=None) for seen in events]
         folded = fold_all(contracts or {sim.address: contract_of(sim)}, streams, bare)
         contracts, streams = folded.contracts, folded.streams
         for (_, number), stream in streams.items():
@@ -99,4 +98,4 @@ def test_every_event_comes_back_from_its_bytes(seed):
     for sim, events in life(seed, calls=60):
         for seen in events:
             item = parse(raw_of(seen, sim.people[0]))
-            assert read(item, {sim.address}, {sim.token}) == replace(seen, hint=None)
+            assert read(item, {sim.address}, {sim.token}) == seen._replace(hint=None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.core.contract.parked import Parked
 from app.core.contract.place import Place
@@ -15,8 +15,7 @@ UPDATED: Final = "stream.updated"
 CANCELLED: Final = "stream.cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """All that a rule may look at: the event, its contract, and the streams that are known, by their chain id."""
 
     seen: Seen

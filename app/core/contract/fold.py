@@ -1,8 +1,7 @@
 """The fold: a contract and its streams, one more event, and what the feed says of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.core.contract import birth, facts, life, money, notices, parties, terms, unpublished
 from app.core.contract.effect import CREATED, Effect, Rule, Scene, Verdict
@@ -23,8 +22,7 @@ _UNRECORDED: Final = (*_TIMELESS, facts.AutoClaimSet, facts.AutoClaimRevoked)
 _NEVER: Final = (unpublished.RateCapped, unpublished.SenderChanged, unpublished.Migrated)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One event of the feed: the stream afterwards, and what to say of it.
 
     `name` is stream.created, stream.updated or stream.cancelled. `detail` has amounts in base units and chain ids, as
@@ -41,8 +39,7 @@ class Outcome:
     parties: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What became of one event. `contract` is to be kept, also of a parked one.
 
     No outcome and not parked: taken, and nothing to tell (a fact without an event, or one equal to the state).

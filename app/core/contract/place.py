@@ -2,34 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.core.accrual import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where an event stands: places compare in chain order. `closed_at` is its ledger's close, in Unix seconds."""
 
     ledger: int
     transaction: int
     operation: int
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple's own `index` finds a value, which nobody asks a place
     closed_at: int
     transaction_hash: str
-
-    def __lt__(self, other: "Place") -> bool:
-        # What `order=True` makes builds two tuples each time, and an event is compared five times.
-        if self.ledger != other.ledger:
-            return self.ledger < other.ledger
-        return self._order < other._order
-
-    def __le__(self, other: "Place") -> bool:
-        return not other < self
-
-    @property
-    def _order(self) -> tuple[Any, ...]:
-        return self.transaction, self.operation, self.index, self.closed_at, self.transaction_hash
 
     @property
     def id(self) -> str:
@@ -38,7 +24,7 @@ class Place:
 
     def to_json(self) -> list[Any]:
         """Return what `from_json` takes."""
-        return [self.ledger, self.transaction, self.operation, self.index, self.closed_at, self.transaction_hash]
+        return list(self)
 
     @classmethod
     def from_json(cls, value: list[Any]) -> "Place":

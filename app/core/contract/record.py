@@ -1,11 +1,12 @@
 """A chain stream and a contract's state as JSON for the store: everything comes back as it was."""
 
+from dataclasses import MISSING, fields
 from typing import Any, Final
 
 from app.core.accrual import Kind
 from app.core.contract.place import Place
 from app.core.contract.reading import Reading
-from app.core.contract.replacing import SHOWN, replace
+from app.core.contract.replacing import SHOWN, made, replace
 from app.core.contract.state import ContractState, Pending
 from app.core.contract.stream import ChainStream
 
@@ -14,6 +15,8 @@ _WIDE: Final = frozenset({
     "relayer_fees", "parent", "source", "previous", "next",
 })  # fmt: skip
 """u64 and i128: they do not fit a JSON number."""
+_DEFAULTS: Final = {field.name: field.default for field in fields(ChainStream) if field.default is not MISSING}
+"""What a record may lack that an older version wrote."""
 
 
 def stream_record(stream: ChainStream) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def stream_record(stream: ChainStream) -> dict[str, Any]:
 
 def stream_of(record: dict[str, Any]) -> ChainStream:
     """Return the stream that `stream_record` wrote."""
-    values = dict(record)
+    values = _DEFAULTS | record
     for name in _WIDE:
         if values.get(name) is not None:
             values[name] = int(values[name])
@@ -40,7 +43,7 @@ def stream_of(record: dict[str, Any]) -> ChainStream:
     values["readings"] = tuple(Reading(Kind(kind), int(amount), int(at)) for kind, amount, at in values["readings"])
     if values["metadata"] is not None:
         values["metadata"] = tuple((key, value) for key, value in values["metadata"])
-    return ChainStream(**values)
+    return made(ChainStream, values)
 
 
 def state_record(state: ContractState) -> dict[str, Any]:

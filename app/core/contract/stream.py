@@ -78,16 +78,13 @@ class ChainStream:
     def assumed(self) -> tuple[str, ...]:
         """What the events have not settled: of `checkpoint`, `deposit`, `kind`."""
         first, *others = self.readings
-        if not others and not self.doubtful:
-            return ()
-        open_ = {
-            "checkpoint": any(
-                (r.checkpoint, r.checkpoint_at) != (first.checkpoint, first.checkpoint_at) for r in others
-            ),
-            "deposit": self.doubtful,
-            "kind": any(r.kind is not first.kind for r in others),
-        }
-        return tuple(name for name, is_open in open_.items() if is_open)
+        assumed = ["deposit"] if self.doubtful else []
+        for other in others:
+            if (other.checkpoint, other.checkpoint_at) != (first.checkpoint, first.checkpoint_at):
+                assumed.append("checkpoint")
+            if other.kind is not first.kind:
+                assumed.append("kind")
+        return tuple(sorted(set(assumed)))
 
     @property
     def terms(self) -> Terms:
