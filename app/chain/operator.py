@@ -58,7 +58,7 @@ async def confirm(streams: StreamService, contracts: Mapping[str, ContractState]
         if after == before:
             message = f"no upgrade of {contract_id} is to be confirmed"
             raise Conflict(message)
-        await unit.chain.store_contract(contract_id, state_record(after))
+        await unit.chain.store_contracts({contract_id: state_record(after)})
         await unit.chain.set_outage(after.source, after.told)
 
     await streams.ingest((), also=end)

@@ -102,8 +102,8 @@ class ChainTables(Protocol):
     async def lock_contracts(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the contracts' states as they were stored; until the end nobody else takes events of theirs."""
 
-    async def store_contract(self, contract_id: str, state: Mapping[str, Any]) -> None:
-        """Store a state."""
+    async def store_contracts(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store states of contracts that are locked, by their ids."""
 
     async def stream_ids(self, keys: Collection[StreamKey]) -> list[str]:
         """Return the ids of the streams that are known by these keys."""

@@ -71,11 +71,10 @@ class RawBatch:
         """Store the contracts, and what waits."""
         if not self._entries:
             return
-        for contract_id, state in self._after.items():
-            before = self._before[contract_id]
-            if state != before:
-                await unit.chain.store_contract(contract_id, state_record(state))
-            if state.reasons != before.reasons:
+        changed = {each: state for each, state in self._after.items() if state != self._before[each]}
+        await unit.chain.store_contracts({each: state_record(state) for each, state in changed.items()})
+        for each, state in changed.items():
+            if state.reasons != self._before[each].reasons:
                 self.alarms[state.source] = state.told
                 await unit.chain.set_outage(state.source, state.told)
         await unit.chain.unpark(self._done)

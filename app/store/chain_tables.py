@@ -78,10 +78,14 @@ class SqlChainTables:
             rows = await self._transaction.fetch_all(query)
         return {row["contract_id"]: orjson.loads(row["state"]) for row in rows if row["state"]}
 
-    async def store_contract(self, contract_id: str, state: Mapping[str, Any]) -> None:
-        """Store a state."""
-        row = chain_contracts.c.contract_id == contract_id
-        await self._transaction.execute(update(chain_contracts).where(row).values(state=_text(state)))
+    async def store_contracts(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store states of contracts that are locked, by their ids."""
+        if not states:
+            return
+        rows = [{"contract_id": contract_id, "state": _text(state)} for contract_id, state in states.items()]
+        given = self._dialect.rows(_text(rows), [chain_contracts.c.contract_id, chain_contracts.c.state])
+        row = chain_contracts.c.contract_id == given.c.contract_id
+        await self._transaction.execute(update(chain_contracts).where(row).values(state=given.c.state))
 
     async def stream_ids(self, keys: Collection[StreamKey]) -> list[str]:
         """Return the ids of the streams that are known by these keys."""
