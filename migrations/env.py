@@ -38,6 +38,8 @@ def _migrate(connection: Connection) -> None:
                 connection.exec_driver_sql(f"SET LOCAL {name} = 0")
             # Two releases at once take turns.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1182561144)")
+        else:  # all or nothing, as there: the driver begins a transaction at the first row, not at the first change
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         context.run_migrations()
 
 

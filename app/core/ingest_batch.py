@@ -58,8 +58,7 @@ class IngestBatch:
         self.results += [entry.result for entry in entries]
         for event, glance in zip(events, glances, strict=True):
             if glance is not None:
-                entry = RawEntry(glance, Ingested(None, None, "ignored"))
-                entry.result.key = glance.event_key
+                entry = RawEntry(glance)
                 entries.append(entry)
                 self.results.append(entry.result)
             elif not isinstance(event, dict):

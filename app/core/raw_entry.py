@@ -1,6 +1,6 @@
 """An item of a batch, what became of it, and how it waits."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from app.core.chain_port import ChainReader, Glance, ParkedItem
@@ -14,26 +14,26 @@ from app.core.ports import ChainKey
 
 @dataclass(slots=True)
 class RawEntry:
-    """An item of the batch and its result; `waited`: it was parked before."""
+    """An item of the batch and its result; `waited`: it was parked before.
+
+    `key` is what makes the event itself; a token's events have none, they are counted by their place.
+    """
 
     glance: Glance
-    result: Ingested
     waited: ParkedItem | None = None
+    result: Ingested = field(init=False)
+    key: ChainKey | None = field(init=False)
 
-    @property
-    def key(self) -> ChainKey | None:
-        """What makes the event itself; a token's events have none, they are counted by their place."""
-        found = self.glance.found
+    def __post_init__(self) -> None:
+        found, key = self.glance.found, self.glance.event_key
         counted = isinstance(found, Seen) and isinstance(found.fact, notices.TokenMoved)
-        return None if counted else self.glance.event_key
+        self.result, self.key = Ingested(key, None, "ignored"), None if counted else key
 
 
 def waiting_entry(reader: ChainReader, item: ParkedItem) -> RawEntry:
     """Return an item that waits, to be tried again."""
     hints = () if item.hint is None else (item.hint,)
-    entry = RawEntry(reader.read(item.item, hints), Ingested(None, None, "ignored"), item)
-    entry.result.key = entry.glance.event_key
-    return entry
+    return RawEntry(reader.read(item.item, hints), item)
 
 
 def parked_item(entry: RawEntry, parked: Parked, now: datetime) -> ParkedItem:

@@ -147,8 +147,10 @@ class Stream:
 
     def to_json(self) -> dict[str, Any]:
         """Return the stream as its JSON object: camelCase names, in the order of the wire contract."""
-        shown = {json_name: getattr(self, name) for name, json_name in JSON_NAMES.items()}
-        return shown if self.chain is None else {**shown, **view(self.chain)}
+        if self.chain is None:
+            return {json_name: getattr(self, name) for name, json_name in JSON_NAMES.items()}
+        own = {"version": self.version, "createdAt": self.created_at, "updatedAt": self.updated_at}
+        return {**_ORDER, **view(self.chain), **own}
 
     @property
     def holding(self) -> Holding:
@@ -217,6 +219,7 @@ def _camel(name: str) -> str:
 JSON_NAMES: Final[Mapping[str, str]] = {
     field.name: _camel(field.name) for field in fields(Stream) if field.name != "chain"
 }
+_ORDER: Final = dict.fromkeys(JSON_NAMES.values())
 AMOUNTS: Final = frozenset({"streamed_amount", "remaining_amount"})
 
 

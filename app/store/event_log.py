@@ -39,7 +39,7 @@ _RECIPIENTS: Final = (
 )
 
 
-_BY_BLOCK: Final = frozenset({stream_events.c.sender, stream_events.c.recipient})
+_BY_BLOCK: Final = frozenset({stream_events.c.stream_id, stream_events.c.sender, stream_events.c.recipient})
 
 _FIRST_SPAN: Final = 2
 _LONGEST_SPAN: Final = 1024

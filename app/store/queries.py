@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import Executable, Text, and_, bindparam, select
+from sqlalchemy import Executable, Text, and_, bindparam, cast, or_, select
 
 from app.core.ports import ChainKey, sorted_unique
 from app.store.compiled import Prepared
@@ -26,7 +26,7 @@ class Queries:
             .with_for_update()
         )
         self._recall = select(idempotency_keys).where(idempotency_keys.c.key.in_(dialect.values(_GIVEN)))
-        self._seen = _known(dialect, list(chain_events.c))
+        self._seen = _taken(dialect)
 
     def lock(self, ids: Collection[str]) -> Prepared:
         """Return the streams with these ids, locked in their order."""
@@ -41,10 +41,16 @@ class Queries:
         return _with(self._seen, document(key_rows(keys)))
 
 
-def _known(dialect: Dialect, columns: list[Any]) -> Executable:
-    given = dialect.rows(_GIVEN, columns)
-    same = and_(*(column == given.c[column.name] for column in columns))
-    return select(*columns).select_from(chain_events.join(given, same))
+def _taken(dialect: Dialect) -> Executable:
+    """Return the statement that finds keys that are known, or that began a stream, whose id is then made of them."""
+    given = dialect.rows(_GIVEN, list(chain_events.c))
+    transaction, index = given.c.transaction_hash, given.c.event_index
+    same = and_(chain_events.c.transaction_hash == transaction, chain_events.c.event_index == index)
+    known = select(chain_events.c.event_index).where(same)
+    begun = select(streams.c.id).where(streams.c.id == "stream-" + transaction + "-" + cast(index, Text))
+    # Of one row each: PostgreSQL could otherwise read the whole table, to look the keys up in what it read.
+    found = (each.limit(1).scalar_subquery().is_not(None) for each in (known, begun))
+    return select(transaction, index).where(or_(*found))
 
 
 def _with(statement: Any, given: str) -> Prepared:

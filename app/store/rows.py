@@ -62,6 +62,12 @@ def key_rows(keys: Iterable[ChainKey]) -> list[dict[str, Any]]:
     return [{"transaction_hash": transaction, "event_index": index} for transaction, index in keys]
 
 
+def made_id(key: ChainKey) -> str:
+    """Return the id of the stream that a chain event began, if it began one."""
+    transaction, index = key
+    return f"stream-{transaction}-{index}"
+
+
 def document(rows: Any) -> str:
     """Return JSON, as a statement's parameter."""
     return orjson.dumps(rows).decode()

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from databases import Database
 from databases.core import Connection
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import func, select
 
-from app.core.access.grant import Limit
 from app.core.chain_port import ParkedItem, StoredOutage, StoredPosition
 from app.core.errors import Unavailable
 from app.core.ports import (
@@ -22,6 +21,8 @@ from app.store.dialect import Dialect, Unfit, behind, borrowed, storable, transl
 from app.store.queries import Queries
 from app.store.readers import readers_of
 from app.store.rows import STREAM_COLUMNS, stream_of
+from app.store.stream_blocks import NEWEST_BLOCK, StreamBlocks
+from app.store.stream_pages import asks_for_parties, page_of
 from app.store.tables import (
     chain_outages,
     chain_parked,
@@ -43,6 +44,7 @@ class SqlStore:
         self._dialect = dialect
         self._readers = readers_of(database, dialect)
         self._queries = Queries(dialect)
+        self._blocks = StreamBlocks()
         self._writers = asyncio.Semaphore(dialect.concurrent_writers)
         self.told: Callable[[str | None], None] = lambda _: None
         """Told after each transaction what somebody must mend before writes succeed, or None."""
@@ -51,7 +53,7 @@ class SqlStore:
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
         """Open a unit of work; leaving it without `commit` undoes it."""
         async with self.transaction() as transaction:
-            yield SqlUnitOfWork(transaction, self._dialect, self._queries)
+            yield SqlUnitOfWork(transaction, self._dialect, self._queries, self._blocks)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -94,26 +96,12 @@ class SqlStore:
 
     async def page(self, query: StreamQuery) -> StreamPage:
         """Return streams, newest first."""
-        created_at, identity = streams.c.created_at, streams.c.id
-        conditions: list[ColumnElement[bool]] = [
-            column.in_(values)
-            for column, values in (
-                (streams.c.status, query.statuses),
-                (streams.c.sender, query.senders),
-                (streams.c.recipient, query.recipients),
-                (streams.c.contract_id, query.contracts),
-            )
-            if values
-        ]
-        if query.participants:
-            conditions.append(or_(*(side.in_(query.participants) for side in (streams.c.sender, streams.c.recipient))))
-        if query.reach is not None:
-            conditions.append(_within(query.reach))
-        if query.before:
-            moment, stream_id = query.before
-            conditions.append(or_(created_at < moment, and_(created_at == moment, identity < stream_id)))
-        ordered = select(*STREAM_COLUMNS).where(*conditions).order_by(created_at.desc(), identity.desc())
-        rows = await self._readers.run(lambda connection: connection.fetch_all(ordered.limit(query.limit + 1)))
+
+        async def rows_of(connection: Connection) -> list[Any]:
+            newest = await connection.fetch_val(NEWEST_BLOCK) if asks_for_parties(query) else None
+            return list(await connection.fetch_all(page_of(query, self._dialect, newest or 0)))
+
+        rows = await self._readers.run(rows_of)
         found = [stream_of(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
         return StreamPage(found, (found[-1].created_at, found[-1].id) if more else None)
@@ -139,13 +127,3 @@ class SqlStore:
         query = select(chain_outages).order_by(chain_outages.c.source)
         rows = await self._readers.run(lambda connection: connection.fetch_all(query))
         return [StoredOutage(row["source"], row["reason"], row["since"]) for row in rows]
-
-
-def _within(reach: Limit) -> ColumnElement[bool]:
-    """Return the condition that a stream is one of those."""
-    return or_(
-        streams.c.sender.in_(reach.own),
-        streams.c.recipient.in_(reach.own),
-        streams.c.id.in_(reach.stream_ids),
-        streams.c.contract_id.in_(reach.contracts),
-    )

@@ -17,12 +17,11 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    UniqueConstraint,
     literal_column,
     text,
 )
 
-SCHEMA_REVISION: Final = "0004"
+SCHEMA_REVISION: Final = "0005"
 """The migration this code is written for; the service serves no other schema."""
 
 metadata = MetaData()
@@ -51,17 +50,19 @@ streams = Table(
     Column("updated_at", Text, nullable=False),
     Column("chain_stream_id", Text),
     Column("chain", Text),
+    Column("block", BigInteger, nullable=False, server_default="0"),
     Index("ix_streams_created_at_id", "created_at", "id"),
-    Index("ix_streams_sender", "sender"),
-    Index("ix_streams_recipient", "recipient"),
+    Index("ix_streams_block_sender", "block", "sender"),
+    Index("ix_streams_block_recipient", "block", "recipient"),
     Index("uq_streams_contract_id_chain_stream_id", "contract_id", "chain_stream_id", unique=True),
 )
 
 
 BLOCK_BITS: Final = 14
 _BLOCK: Final = f"(id >> {BLOCK_BITS})"
-"""Events are indexed by their parties within blocks of 16,384. A payer's key is a random place in an index of all: at
-400,000 events, each of two such indexes cost an ingest a page that nothing else of the batch touched."""
+"""Events are indexed by their parties and streams within blocks of 16,384, and streams by their parties within blocks
+of their own (`app.store.stream_blocks`). A payer's key is a random place in an index of all: at 400,000 events, each
+such index cost an ingest a page that nothing else of the batch touched. Only a stream's id is sought without it."""
 
 
 def _index_by_block(name: str) -> Index:
@@ -90,7 +91,8 @@ stream_events = Table(
     # A change of recipient is told to the one that it names as old, and to the one who was known, if he is another.
     Column("former_recipient", Text),
     Column("known_recipient", Text),
-    UniqueConstraint("stream_id", "version", name="uq_stream_events_stream_id_version"),
+    # It serves who asks for a stream. That no version comes twice is ensured by the stream's lock; this only guards it.
+    Index("uq_stream_events_block_stream_id_version", text(_BLOCK), "stream_id", "version", unique=True),
     _index_by_block("sender"),
     _index_by_block("recipient"),
     Index("ix_stream_events_contract_id_id", "contract_id", "id"),
@@ -118,6 +120,7 @@ chain_events = Table(
     Column("event_index", Integer, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
+"""Events of the chain that were taken, but those that began a stream: its id tells of them."""
 
 idempotency_keys = Table(
     "idempotency_keys",

@@ -20,7 +20,8 @@ from app.store.chain_tables import SqlChainTables
 from app.store.dialect import Dialect
 from app.store.event_log import COLUMNS, event_of
 from app.store.queries import Queries
-from app.store.rows import document, event_row, key_rows, stream_of, stream_row
+from app.store.rows import document, event_row, key_rows, made_id, stream_of, stream_row
+from app.store.stream_blocks import StreamBlocks
 from app.store.tables import audit, chain_events, idempotency_keys, streams
 from app.store.transaction import Row, Transaction
 
@@ -43,11 +44,13 @@ _MUTABLE_BY_CHAIN: Final = (
 class SqlUnitOfWork:
     """One transaction. Many rows are one statement, however many."""
 
-    def __init__(self, transaction: Transaction, dialect: Dialect, queries: Queries) -> None:
+    def __init__(self, transaction: Transaction, dialect: Dialect, queries: Queries, blocks: StreamBlocks) -> None:
         """Work on a transaction that is open."""
         self._transaction = transaction
         self._dialect = dialect
         self._queries = queries
+        self._blocks = blocks
+        self._begun: set[str] = set()
 
     @property
     def chain(self) -> SqlChainTables:
@@ -63,7 +66,12 @@ class SqlUnitOfWork:
 
     async def insert(self, new: Sequence[Stream]) -> None:
         """Store new streams, in the order of their ids: writers of the same ones don't wait in a circle."""
-        await self._insert(streams, [stream_row(stream) for stream in sorted(new, key=lambda stream: stream.id)])
+        if not new:
+            return
+        block = await self._blocks.take(self._transaction, len(new))
+        rows = [{**stream_row(stream), "block": block} for stream in sorted(new, key=lambda stream: stream.id)]
+        self._begun.update(stream.id for stream in new)
+        await self._insert(streams, rows)
 
     async def update(self, changed: Sequence[Stream]) -> None:
         """Store changed streams, in the order in which they were locked."""
@@ -86,8 +94,9 @@ class SqlUnitOfWork:
         return {tuple(row._mapping) for row in rows}
 
     async def mark_seen(self, keys: Sequence[ChainKey]) -> None:
-        """Remember chain events for good, in their order, for the same reason."""
-        await self._insert(chain_events, key_rows(sorted(keys)))
+        """Remember chain events for good, in their order, for the same reason. A stream tells of what began it."""
+        untold = sorted(key for key in keys if made_id(key) not in self._begun)
+        await self._insert(chain_events, key_rows(untold))
 
     async def recall(self, keys: Collection[str]) -> dict[str, Replay]:
         """Return the answers that were given under these idempotency keys."""

@@ -1,15 +1,20 @@
 """Migrations forwards and back, with data of the version before."""
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import httpx
+import pytest
 from alembic import command
 from alembic.config import Config
+from asyncpg import UniqueViolationError
 from databases import Database
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app.store.migrations import MIGRATIONS
-from tests.support.data import CONTRACT
+from tests.support.data import CONTRACT, address, created, stream_id, updated
+from tests.support.server import KEY
 
 
 def migrate(url: str, go: Callable[[Config, str], None], revision: str) -> None:
@@ -65,3 +70,80 @@ async def test_old_events_stay_byte_for_byte_and_are_found_by_their_contract(new
     assert await rows(url, "SELECT id, contract_id FROM streams") == [("stream-1", CONTRACT)]
     await asyncio.to_thread(migrate, url, command.upgrade, "head")
     assert await rows(url, "SELECT contract_id, body FROM stream_events") == [(CONTRACT, OLD_BODY)]
+
+
+def api_of(server) -> httpx.Client:
+    return httpx.Client(base_url=server.base, timeout=20, headers={"X-API-Key": KEY})
+
+
+def posted(api: httpx.Client, *events: dict) -> list[str]:
+    answer = api.post("/api/events", json={"events": list(events)})
+    assert answer.status_code == 200, answer.text
+    return [each["action"] for each in answer.json()["results"]]
+
+
+async def test_what_began_a_stream_is_known_by_the_stream_forwards_and_back(new_database, backend, make_server):
+    """Nothing is taken twice, whichever revision wrote down what was taken; the log goes on where it stood."""
+    url = new_database(backend)
+    settings = {"backend": backend, "database_url": url}
+    first, second = created(sender=address("first")), created()
+    changed = updated(stream_id(first), streamedAmount="1.5")
+    server = make_server(**settings)
+    with api_of(server) as api:
+        assert posted(api, first, changed) == ["created", "updated"]
+        before = api.get("/api/events").content
+    assert server.stop() == 0
+    assert await rows(url, "SELECT event_index FROM chain_events") == [(changed["eventIndex"],)]
+    await execute(url, "DELETE FROM stream_events WHERE id = 2")  # its number must not be given away again
+
+    await asyncio.to_thread(migrate, url, command.downgrade, "0004")
+    keys = "SELECT transaction_hash, event_index FROM chain_events"
+    both = {(each["transactionHash"], each["eventIndex"]) for each in (first, changed)}
+    assert set(await rows(url, keys)) == both
+    assert ("0004",) not in await rows(url, "SELECT revision FROM schema_compatible")
+    await asyncio.to_thread(migrate, url, command.upgrade, "head")
+    assert ("0004",) in await rows(url, "SELECT revision FROM schema_compatible")
+    assert set(await rows(url, keys)) == both
+
+    server = make_server(**settings)
+    with api_of(server) as api:
+        assert posted(api, first, changed, second) == ["ignored", "ignored", "created"]
+        after = api.get("/api/events").json()["events"]
+        assert json.loads(before)["events"][0] == after[0]
+        assert [int(each["id"].rpartition("-")[2]) for each in after] == [1, 3]
+        found = api.get("/api/streams", params={"sender": first["sender"]}).json()["streams"]
+        assert [each["id"] for each in found] == [stream_id(first)]
+    assert server.stop() == 0
+    assert sorted(await rows(url, "SELECT block FROM streams")) == [(0,), (1,)]
+
+
+async def test_a_migration_that_fails_changes_nothing(new_database, backend, make_server):
+    """A version that stands twice in the log, in two blocks of it, does not fit what was before."""
+    url = new_database(backend)
+    settings = {"backend": backend, "database_url": url, "retention_seconds": 3_000_000_000}
+    assert make_server(**settings).stop() == 0
+    for seq in (1, 1 << 14):
+        await execute(
+            url,
+            "INSERT INTO stream_events (id, event, stream_id, version, sender, recipient, body, created_at)"
+            f" VALUES ({seq}, 'stream.created', 'stream-1', 1, 'A', 'B', :body, '2026-01-01T00:00:00.000Z')",
+            body=OLD_BODY,
+        )
+    with pytest.raises((IntegrityError, UniqueViolationError)):
+        await asyncio.to_thread(migrate, url, command.downgrade, "0004")
+    assert await rows(url, "SELECT version_num FROM alembic_version") == [("0005",)]
+    server = make_server(**settings)
+    with api_of(server) as api:
+        assert len(api.get("/api/events", params={"streamId": "stream-1"}).json()["events"]) == 2
+    assert server.stop() == 0
+
+
+async def test_a_migration_that_failed_half_way_can_be_run_again(new_database):
+    url = new_database("sqlite")
+    await asyncio.to_thread(migrate, url, command.upgrade, "0004")
+    await execute(url, "CREATE TABLE stream_events_new (id INTEGER)")
+    with pytest.raises(OperationalError):
+        await asyncio.to_thread(migrate, url, command.upgrade, "head")
+    await execute(url, "DROP TABLE stream_events_new")
+    await asyncio.to_thread(migrate, url, command.upgrade, "head")
+    assert await rows(url, "SELECT version_num FROM alembic_version") == [("0005",)]

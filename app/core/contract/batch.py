@@ -71,10 +71,7 @@ def _take(folded: Folded, contract: ContractState, index: int, seen: Seen) -> No
 
 
 def _begins(seen: Seen) -> int | None:
-    match seen.fact:
-        case facts.Created(number):
-            return number
-        case facts.ShareDelegated(child_stream_id=number):
-            return number
-        case _:
-            return None
+    fact = seen.fact
+    if isinstance(fact, facts.Created):
+        return fact.stream_id
+    return fact.child_stream_id if isinstance(fact, facts.ShareDelegated) else None
