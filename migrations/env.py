@@ -39,6 +39,7 @@ def _migrate(connection: Connection) -> None:
             # Two releases at once take turns.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(1182561144)")
         else:  # all or nothing, as there: the driver begins a transaction at the first row, not at the first change
+            connection.exec_driver_sql("PRAGMA cache_size=-256000")  # in KiB: indexes are built, keys in no order
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         context.run_migrations()
 

@@ -32,10 +32,11 @@ HISTORY: Final = """
 """
 """Cluster, timeline, database and table of the log in the schema $1."""
 
-# The transaction's search path is the schema.
+# The transaction's search path is the schema. The sequence is sought once: for each id anew, it takes 2 us.
 _DRAW: Final = f"""
+    WITH given AS MATERIALIZED (SELECT pg_get_serial_sequence('stream_events', 'id')::regclass AS sequence)
     SELECT token, floor, (SELECT max(id) FROM stream_events), {HISTORY},
-           ARRAY(SELECT nextval(pg_get_serial_sequence('stream_events', 'id')) FROM generate_series(1, $2::int))
+           ARRAY(SELECT nextval(sequence) FROM given, generate_series(1, $2::int))
       FROM log_state
 """  # noqa: S608 - of our own words
 _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]

@@ -48,7 +48,8 @@ def downgrade() -> None:
     op.execute(
         "INSERT INTO chain_events (transaction_hash, event_index)"
         " SELECT transaction_hash, event_index FROM streams WHERE transaction_hash IS NOT NULL"
-        " AND id = 'stream-' || transaction_hash || '-' || CAST(event_index AS TEXT) ON CONFLICT DO NOTHING"
+        " AND id = 'stream-' || transaction_hash || '-' || CAST(event_index AS TEXT)"
+        " ORDER BY transaction_hash, event_index ON CONFLICT DO NOTHING"
     )
 
 
