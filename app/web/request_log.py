@@ -3,8 +3,8 @@
 import re
 import time
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Final
-from uuid import uuid4
 
 import structlog
 from quart import Quart, Response, g, request, websocket
@@ -79,4 +79,4 @@ class RequestLog:
 def request_id_of(headers: Fields) -> str:
     """Return what a request is called: as its client says, if that is a name, or else a new one."""
     given = headers.get("X-Request-ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else token_hex(16)

@@ -1,7 +1,7 @@
 """Query strings of the feeds, read."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from werkzeug.datastructures import MultiDict
 
@@ -30,21 +30,25 @@ class FeedQuery(NamedTuple):
     live: bool = True
     ticket: str | None = None
 
+    def continued(self, headers: Fields) -> Self:
+        """Go on from where a header says. It wins: a reconnecting EventSource keeps its old URL."""
+        given = headers.get("Last-Event-ID")
+        return self._replace(cursor=given) if given else self
+
 
 def feed_query(args: MultiDict[str, str], headers: Fields, *, can_subscribe: bool = True) -> FeedQuery:
-    """Return what a feed's URL and headers ask for. The header wins: a reconnecting EventSource keeps its old URL.
+    """Return what a feed's URL and headers ask for.
 
     Raises:
         InvalidInput: a parameter is not known, or what it says cannot be.
 
     """
-    cursors = [headers.get("Last-Event-ID"), *(args[name] for name in CURSOR_PARAMETERS if name in args)]
-    cursor = next((given for given in cursors if given), None)
+    cursor = next((args[name] for name in CURSOR_PARAMETERS if args.get(name)), None)
     wanted = event_filter(args, (*CURSOR_PARAMETERS, *SWITCHES, TICKET))
     greeting, live = (_switch(name, args.getlist(name)) for name in SWITCHES)
     if not live and not can_subscribe:
         raise InvalidInput(FieldError("live", "only a WebSocket can wait for `subscribe`; leave it out here"))
-    return FeedQuery(wanted, cursor, greeting, live, args.get(TICKET) or None)
+    return FeedQuery(wanted, cursor, greeting, live, args.get(TICKET) or None).continued(headers)
 
 
 def _switch(name: str, given: Sequence[str]) -> bool:

@@ -3,8 +3,10 @@
 Whatever would not be served here is left to the routes, which know every other case and what to answer.
 """
 
+import time
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
@@ -18,7 +20,7 @@ from app.web.feed.blocks import CONNECTED, SSE_CHUNKS
 from app.web.feed.connection import ClientConnection
 from app.web.feed.deflate import ANSWER, acceptable
 from app.web.feed.handshake import EXTENSIONS, fault_of
-from app.web.feed.query import feed_query
+from app.web.feed.query import FeedQuery, feed_query
 from app.web.feed.registration import Client, Registration
 from app.web.feed.sse import CONTENT_TYPE, HEADERS, LAST
 from app.web.feed.sse_session import SseSession
@@ -87,8 +89,7 @@ class QuickFeeds:
             return None
         address = running.guard.addresses.of(headers, peer)
         try:
-            given = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
-            query = feed_query(MultiDict(given), headers, can_subscribe=transport is Transport.WEBSOCKET)
+            query = _asked(text, can_subscribe=transport is Transport.WEBSOCKET).continued(headers)
         except (FluxoraError, ValueError):
             return None
         if query.ticket is not None or not running.guard.has_room(address):
@@ -132,7 +133,19 @@ class QuickFeeds:
         WebSocketSession(registration, connection, self._running.settings, deflated=deflated, greeting=greeting)
 
 
+@lru_cache(maxsize=1024)  # nearly all ask for the same: to read it again was a tenth of a connect
+def _asked(text: str, *, can_subscribe: bool) -> FeedQuery:
+    """Return what a query string asks for. Raises FluxoraError or ValueError."""
+    given = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
+    return feed_query(MultiDict(given), SingleFields({}), can_subscribe=can_subscribe)
+
+
 def _head(status: int, fields: Mapping[str, str]) -> bytes:
     """Return a status line and headers, in the form in which h11 writes them."""
     lines = "".join([f"{name.lower()}: {value}\r\n" for name, value in fields.items()])
-    return f"HTTP/1.1 {status} \r\n{lines}date: {formatdate(usegmt=True)}\r\n".encode()
+    return f"HTTP/1.1 {status} \r\n{lines}date: {_date(int(time.time()))}\r\n".encode()
+
+
+@lru_cache(maxsize=1)
+def _date(now: int) -> str:
+    return formatdate(now, usegmt=True)

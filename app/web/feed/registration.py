@@ -2,8 +2,8 @@
 
 import asyncio
 import time
+from secrets import token_hex
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import structlog
 
@@ -60,7 +60,7 @@ class Registration:
     def __init__(self, running: Services, client: Client, connection: ClientConnection) -> None:
         """Subscribe to what the client chose and may read, and watch the connection."""
         admission, query, principal, self._request_id = client
-        self.id = uuid4().hex[:12]
+        self.id = token_hex(6)
         self.principal = principal
         self.reason = "client left"
         self.began_at = timestamp(utc_now())
