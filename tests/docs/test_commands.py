@@ -152,6 +152,7 @@ class Running(NamedTuple):
 
 
 _GIVEN = {
+    "fluxora keys": "fluxora migrate\n",
     "fluxora backup": "fluxora migrate; rm -f fluxora-backup.db\n",
     "fluxora restore": "fluxora migrate; test -e fluxora-backup.db || fluxora backup fluxora-backup.db\n",
 }
