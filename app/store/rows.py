@@ -63,7 +63,7 @@ def key_rows(keys: Iterable[ChainKey]) -> list[dict[str, Any]]:
 
 
 def made_id(key: ChainKey) -> str:
-    """Return the id of the stream that a chain event began, if it began one."""
+    """Return the id of the stream that a chain event began, if it began one: to the letter, as `Queries.seen` looks."""
     transaction, index = key
     return f"stream-{transaction}-{index}"
 

@@ -1,7 +1,7 @@
 """A create writes one random key, the stream's id: all others lie within the newest block.
 
-In SQLite the log is written anew, for a constraint of a table cannot be dropped: ten seconds for a million events, and
-as much room again on the disk until it is done.
+In SQLite the log is written anew, for a constraint of a table cannot be dropped: a minute for a million events, and as
+much room again on the disk until it is done.
 """
 
 import sqlalchemy as sa
