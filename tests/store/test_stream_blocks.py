@@ -14,8 +14,7 @@ from app.core.errors import WriteCollision
 from app.core.event import Draft, EventName
 from app.core.ports import StreamQuery
 from app.core.stream import Status
-from app.store import stream_blocks
-from app.store.stream_blocks import StreamBlocks
+from app.store.stream_blocks import SIZE, StreamBlocks
 from app.store.stream_pages import page_of
 from app.store.tables import chain_events, streams
 from tests.store.conftest import Opened, new_stream
@@ -25,36 +24,39 @@ NOW = timestamp(utc_now())
 BLOCKS = (0, 0, 0, 1, 2, 9, 4000)
 
 
-class Stored:
-    """What a transaction tells of the blocks."""
-
-    def __init__(self, newest: int | None) -> None:
-        self.newest = newest
-        self.asked = 0
-
-    async def fetch_one(self, query: object) -> tuple[int | None]:
-        assert query is stream_blocks.NEWEST_BLOCK
-        self.asked += 1
-        return (self.newest,)
+async def test_one_block_is_filled_after_the_other(open_store):
+    async with open_store() as opened:
+        taken = []
+        for batch in range(3):
+            taken.append(await block_for(opened, 2 * SIZE // 3))
+            await fill(opened, [row(batch * SIZE + number, block=taken[-1]) for number in range(2 * SIZE // 3)])
+        assert taken == [1, 1, 2]
 
 
-async def test_one_block_is_filled_after_the_other():
-    stored, blocks = Stored(None), StreamBlocks()
-    taken = [await blocks.take(stored, 1000) for _ in range(40)]
-    assert taken == [1] * 17 + [2] * 17 + [3] * 6
-    assert stored.asked == 3
+async def test_a_restart_fills_up_and_old_streams_get_no_company(open_store):
+    async with open_store() as opened:
+        await fill(opened, [row(number) for number in range(3)])
+        assert await block_for(opened, 1) == 1
+        await fill(opened, [row(number, block=1) for number in range(3, 103)])
+        blocks = StreamBlocks()
+        async with opened.store.transaction() as transaction:
+            assert await blocks.take(transaction, SIZE - 101) == 1
+            assert (blocks._room, await blocks.take(transaction, 1)) == (1, 1)
+        assert blocks._room == 0
 
 
-async def test_old_streams_get_no_company_and_a_restart_fills_up():
-    assert await StreamBlocks().take(Stored(0), 1) == 1
-    assert await StreamBlocks().take(Stored(7), 1) == 7
+async def test_who_is_behind_goes_where_the_others_are(open_store):
+    async with open_store() as opened:
+        assert await block_for(opened, SIZE) == 1
+        await fill(opened, [row(number, block=9) for number in range(SIZE - 1)])
+        assert await block_for(opened, 1) == 9
+        await fill(opened, [row(SIZE, block=9)])
+        assert await block_for(opened, 1) == 10
 
 
-async def test_who_is_behind_goes_where_the_others_are():
-    blocks = StreamBlocks()
-    assert await blocks.take(Stored(1), 1 << 14) == 1
-    assert await blocks.take(Stored(9), 1 << 14) == 9
-    assert await blocks.take(Stored(3), 1) == 10
+async def block_for(opened: Opened, count: int) -> int:
+    async with opened.store.transaction() as transaction:
+        return await opened.store._blocks.take(transaction, count)
 
 
 async def fill(opened: Opened, given: list[dict]) -> None:
