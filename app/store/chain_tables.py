@@ -67,7 +67,7 @@ class SqlChainTables:
             return {}
         query = (
             select(chain_contracts)
-            .where(chain_contracts.c.contract_id.in_(sorted(ids)))
+            .where(chain_contracts.c.contract_id.in_(self._dialect.values(texts(sorted(ids)))))
             .order_by(chain_contracts.c.contract_id)
             .with_for_update()
         )
