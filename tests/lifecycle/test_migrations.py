@@ -147,3 +147,15 @@ async def test_a_migration_that_failed_half_way_can_be_run_again(new_database):
     await execute(url, "DROP TABLE stream_events_new")
     await asyncio.to_thread(migrate, url, command.upgrade, "head")
     assert await rows(url, "SELECT version_num FROM alembic_version") == [("0005",)]
+
+
+async def test_events_are_compressed_quickly_where_the_server_can(new_database):
+    url = new_database("postgresql")
+    await asyncio.to_thread(migrate, url, command.upgrade, "head")
+    can = "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+    way = (
+        "SELECT attcompression::text FROM pg_attribute WHERE attname = 'body' AND attrelid = 'stream_events'::regclass"
+    )
+    if await rows(url, can) != [(True,)]:
+        pytest.skip("this server has no LZ4")
+    assert await rows(url, way) == [("l",)]

@@ -1,11 +1,16 @@
 """A store on each database, in this process."""
 
-from contextlib import asynccontextmanager
+import random
+import sqlite3
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from itertools import count
 
+import asyncpg
 import pytest
 from databases import Database
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as POSTGRESQL  # noqa: N812 - a class
+from sqlalchemy.dialects.sqlite import dialect as SQLITE  # noqa: N812 - a class
 
 from app.core.clock import timestamp, utc_now
 from app.core.event import Draft, EventName
@@ -41,6 +46,38 @@ class Opened:
             appended = await unit.append([Draft(EventName.CREATED, each, (), now) for each in streams])
             await unit.commit()
         return appended
+
+    async def fill(self, table: str, given: list[dict]) -> None:
+        """Insert rows straight through the driver: there are many."""
+        names, values = list(given[0]), [tuple(row.values()) for row in given]
+        if self.url.startswith("sqlite"):
+            marks = ", ".join("?" for _ in names)
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=20)) as raw, raw:
+                raw.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", values)
+            return
+        raw = await asyncpg.connect(self.url)
+        await raw.copy_records_to_table(table, records=values, columns=names)
+        await raw.close()
+
+    async def plan(self, table: str, query) -> str:
+        """Return how a query on a table is done."""
+        sqlite = self.url.startswith("sqlite")
+        compiled = query.compile(dialect=SQLITE() if sqlite else POSTGRESQL())
+        values = [compiled.params[name] for name in compiled.positiontup]
+        if sqlite:
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as raw:
+                return "\n".join(step[3] for step in raw.execute(f"EXPLAIN QUERY PLAN {compiled}", values))
+        raw = await asyncpg.connect(self.url)
+        try:
+            await raw.execute(f"ANALYZE {table}")
+            return "\n".join(step[0] for step in await raw.fetch(f"EXPLAIN {compiled}", *values))
+        finally:
+            await raw.close()
+
+
+def some(chance: random.Random, values) -> frozenset[str]:
+    """Return none of them, or one, or two."""
+    return frozenset(chance.sample(list(values), chance.choice([0, 0, 1, 2])))
 
 
 def new_stream(now: str, name: str | None = None) -> Stream:

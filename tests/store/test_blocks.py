@@ -2,16 +2,12 @@
 
 import random
 import re
-import sqlite3
 
-import asyncpg
 import pytest
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgresql
-from sqlalchemy.dialects.sqlite import dialect as sqlite
 
 from app.core.event import Event
 from app.core.filter import UNFILTERED, EventFilter
-from tests.store.conftest import Opened
+from tests.store.conftest import some
 
 BLOCK = 1 << 14
 NAMES = ("stream.created", "stream.updated", "stream.cancelled")
@@ -51,30 +47,11 @@ def event(epoch: str, row: dict) -> Event:
     return Event.committed(epoch, *of, row["body"].encode(), row["contract_id"], row["cause"], parties)
 
 
-def some(chance: random.Random, values) -> frozenset[str]:
-    return frozenset(chance.sample(list(values), chance.choice([0, 0, 1, 2])))
-
-
-async def fill(opened: Opened, given: list[dict]) -> None:
-    """Insert rows straight through the driver: there are many."""
-    values = [tuple(row.values()) for row in given]
-    names = ", ".join(given[0])
-    if opened.url.startswith("sqlite"):
-        with sqlite3.connect(opened.url.removeprefix("sqlite:///"), timeout=20) as connection:
-            marks = ", ".join("?" for _ in given[0])
-            connection.executemany(f"INSERT INTO stream_events ({names}) VALUES ({marks})", values)
-        connection.close()
-        return
-    connection = await asyncpg.connect(opened.url)
-    await connection.copy_records_to_table("stream_events", records=values, columns=list(given[0]))
-    await connection.close()
-
-
 async def test_the_log_finds_what_the_filter_matches(open_store):
     chance = random.Random(4)
     given = rows(chance, PLACES)
     async with open_store() as opened:
-        await fill(opened, given)
+        await opened.fill("stream_events", given)
         position = await opened.log.position()
         events = [event(position.epoch, row) for row in given]
         assert position.head == PLACES[-1]
@@ -112,39 +89,20 @@ async def test_what_is_asked_for_is_looked_up_and_the_log_is_not_scanned(open_st
         ]
         nobody = {"former_recipient": None, "known_recipient": None}
         given = rows(random.Random(4), range(1, 3 * BLOCK))
-        await fill(opened, [{**row, **parties, **nobody} for row, parties in zip(given, own, strict=True)])
+        await opened.fill(
+            "stream_events", [{**row, **parties, **nobody} for row, parties in zip(given, own, strict=True)]
+        )
         page = opened.log._page(0, 3 * BLOCK, wanted, 500)
-        plan = await (plan_of_sqlite if opened.url.startswith("sqlite") else plan_of_postgresql)(opened.url, page)
+        plan = await opened.plan("stream_events", page)
         assert set(re.findall("(?:ix|uq)_stream_events_(block_[a-z_]*)", plan)) == indexes
         for scan in ("stream_events_pkey", "Seq Scan", "SCAN stream_events", "USING INTEGER PRIMARY KEY"):
             assert scan not in plan
 
 
-async def plan_of_sqlite(url: str, page, table: str = "stream_events") -> str:
-    del table
-    compiled = page.compile(dialect=sqlite())
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        steps = connection.execute(
-            f"EXPLAIN QUERY PLAN {compiled}", [compiled.params[name] for name in compiled.positiontup]
-        )
-        return "\n".join(step[3] for step in steps)
-
-
-async def plan_of_postgresql(url: str, page, table: str = "stream_events") -> str:
-    compiled = page.compile(dialect=postgresql())
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f"ANALYZE {table}")
-        steps = await connection.fetch(f"EXPLAIN {compiled}", *(compiled.params[name] for name in compiled.positiontup))
-        return "\n".join(step[0] for step in steps)
-    finally:
-        await connection.close()
-
-
 async def test_who_wants_nearly_all_has_his_page_after_one_span(open_store):
     """And who wants all is not asked by spans: the log of the relay and of every client without a filter."""
     async with open_store() as opened:
-        await fill(opened, rows(random.Random(4), range(1, 4 * BLOCK, 16)))
+        await opened.fill("stream_events", rows(random.Random(4), range(1, 4 * BLOCK, 16)))
         position = await opened.log.position()
         asked = []
         page = opened.log._page

@@ -1,10 +1,8 @@
 """Streams are found by their parties whatever block they lie in, and what began one is known by it."""
 
 import random
-import sqlite3
 from dataclasses import replace
 
-import asyncpg
 import pytest
 from sqlalchemy import select
 
@@ -17,8 +15,7 @@ from app.core.stream import Status
 from app.store.stream_blocks import SIZE, StreamBlocks
 from app.store.stream_pages import page_of
 from app.store.tables import chain_events, streams
-from tests.store.conftest import Opened, new_stream
-from tests.store.test_blocks import plan_of_postgresql, plan_of_sqlite
+from tests.store.conftest import Opened, new_stream, some
 
 NOW = timestamp(utc_now())
 BLOCKS = (0, 0, 0, 1, 2, 9, 4000)
@@ -29,15 +26,17 @@ async def test_one_block_is_filled_after_the_other(open_store):
         taken = []
         for batch in range(3):
             taken.append(await block_for(opened, 2 * SIZE // 3))
-            await fill(opened, [row(batch * SIZE + number, block=taken[-1]) for number in range(2 * SIZE // 3)])
+            await opened.fill(
+                "streams", [row(batch * SIZE + number, block=taken[-1]) for number in range(2 * SIZE // 3)]
+            )
         assert taken == [1, 1, 2]
 
 
 async def test_a_restart_fills_up_and_old_streams_get_no_company(open_store):
     async with open_store() as opened:
-        await fill(opened, [row(number) for number in range(3)])
+        await opened.fill("streams", [row(number) for number in range(3)])
         assert await block_for(opened, 1) == 1
-        await fill(opened, [row(number, block=1) for number in range(3, 103)])
+        await opened.fill("streams", [row(number, block=1) for number in range(3, 103)])
         blocks = StreamBlocks()
         async with opened.store.transaction() as transaction:
             assert await blocks.take(transaction, SIZE - 101) == 1
@@ -48,29 +47,15 @@ async def test_a_restart_fills_up_and_old_streams_get_no_company(open_store):
 async def test_who_is_behind_goes_where_the_others_are(open_store):
     async with open_store() as opened:
         assert await block_for(opened, SIZE) == 1
-        await fill(opened, [row(number, block=9) for number in range(SIZE - 1)])
+        await opened.fill("streams", [row(number, block=9) for number in range(SIZE - 1)])
         assert await block_for(opened, 1) == 9
-        await fill(opened, [row(SIZE, block=9)])
+        await opened.fill("streams", [row(SIZE, block=9)])
         assert await block_for(opened, 1) == 10
 
 
 async def block_for(opened: Opened, count: int) -> int:
     async with opened.store.transaction() as transaction:
         return await opened.store._blocks.take(transaction, count)
-
-
-async def fill(opened: Opened, given: list[dict]) -> None:
-    """Insert rows straight through the driver."""
-    values = [tuple(row.values()) for row in given]
-    if opened.url.startswith("sqlite"):
-        with sqlite3.connect(opened.url.removeprefix("sqlite:///"), timeout=20) as connection:
-            marks = ", ".join("?" for _ in given[0])
-            connection.executemany(f"INSERT INTO streams ({', '.join(given[0])}) VALUES ({marks})", values)
-        connection.close()
-        return
-    connection = await asyncpg.connect(opened.url)
-    await connection.copy_records_to_table("streams", records=values, columns=list(given[0]))
-    await connection.close()
 
 
 def row(number: int, **given: object) -> dict:
@@ -98,10 +83,6 @@ def fits(given: dict, query: StreamQuery) -> bool:
     )
 
 
-def some(chance: random.Random, values) -> frozenset[str]:
-    return frozenset(chance.sample(list(values), chance.choice([0, 0, 1, 2])))
-
-
 async def test_a_page_has_what_the_query_asks_for(open_store):
     chance = random.Random(5)
     given = [
@@ -117,7 +98,7 @@ async def test_a_page_has_what_the_query_asks_for(open_store):
     ]
     newest_first = sorted(given, key=lambda each: (each["created_at"], each["id"]), reverse=True)
     async with open_store() as opened:
-        await fill(opened, given)
+        await opened.fill("streams", given)
         for _ in range(200):
             reach = Limit(some(chance, "ABCDEF"), some(chance, [each["id"] for each in given]), some(chance, "KLM"))
             last = chance.choice(given)
@@ -139,16 +120,13 @@ async def test_a_page_has_what_the_query_asks_for(open_store):
 
 async def test_a_party_is_looked_up_and_the_streams_are_not_scanned(open_store):
     async with open_store() as opened:
-        await fill(opened, [row(n, sender=f"S{n}", recipient=f"R{n}", block=n >> 9) for n in range(20_000)])
+        await opened.fill("streams", [row(n, sender=f"S{n}", recipient=f"R{n}", block=n >> 9) for n in range(20_000)])
         for query in (
             StreamQuery(limit=50, senders=frozenset({"S7"})),
             StreamQuery(limit=50, participants=frozenset({"S7", "R9"})),
             StreamQuery(limit=50, reach=Limit(own=frozenset({"S7"}))),
         ):
-            page = page_of(query, opened.dialect, 39)
-            plan = await (plan_of_sqlite if opened.url.startswith("sqlite") else plan_of_postgresql)(
-                opened.url, page, "streams"
-            )
+            plan = await opened.plan("streams", page_of(query, opened.dialect, 39))
             assert "ix_streams_block_sender" in plan
             for scan in ("Seq Scan", "SCAN streams", "ix_streams_created_at_id"):
                 assert scan not in plan
