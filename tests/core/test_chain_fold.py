@@ -416,3 +416,12 @@ def test_a_stream_whose_beginning_is_lost_is_as_its_record_says():
     assert life.take(created, START, ledger=12) == Step(life.contract)
     (outcome,) = life.take(facts.Withdrew(7, 100), START + 400, ledger=21).outcomes
     assert (outcome.stream.withdrawn, view(outcome.stream)["lastEvent"]["ledger"]) == (105, 21)
+
+
+def test_a_record_of_an_older_version_lacks_what_came_later():
+    stream = Life(CREATED).streams[0]
+    record = stream_record(stream)
+    for name in ("audited", "doubtful", "rate_changed_ledger", "next"):
+        del record[name]
+    assert stream_of(record) == stream
+    assert stream_record(stream_of(record)) == stream_record(stream)

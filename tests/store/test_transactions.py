@@ -93,3 +93,23 @@ async def test_what_waits_in_a_unit_that_is_left_goes_into_no_other(open_store):
             await unit.insert([left])
         await opened.append()
         assert await opened.store.get(left.id) is None
+
+
+async def test_the_states_of_several_contracts_are_stored_at_once(open_store):
+    async with open_store() as opened:
+        first = {"C1": {"reasons": ["gl_pause"]}, "C2": {"reasons": [ODD]}, "C3": {"reasons": []}}
+        async with opened.store.begin() as unit:
+            assert await unit.chain.lock_contracts(list(first)) == {}
+            await unit.chain.store_contracts(first)
+            await unit.commit()
+        async with opened.store.begin() as unit:
+            assert await unit.chain.lock_contracts(["C2", "C3"]) == {name: first[name] for name in ("C2", "C3")}
+            await unit.chain.store_contracts({})
+            await unit.chain.store_contracts({"C3": {"reasons": ["upgraded"]}, "C2": {"reasons": []}})
+            await unit.commit()
+        async with opened.store.begin() as unit:
+            assert await unit.chain.lock_contracts(list(first)) == {
+                "C1": first["C1"],
+                "C2": {"reasons": []},
+                "C3": {"reasons": ["upgraded"]},
+            }
