@@ -46,8 +46,8 @@ async def open_gate(services: Services, settings: Settings) -> None:
     """Read keys and revocations. Raises Unguarded: everybody could write, or nobody."""
     gate, connections, why = services.gate, services.connections, settings.exposed
 
-    def heard(what: str) -> None:
-        connections.end(what)
+    async def heard(what: str) -> None:
+        await connections.end(what)
         services.roll_call.hear(what)
 
     gate.keyring.ended = connections.end

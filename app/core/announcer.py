@@ -1,16 +1,15 @@
-"""Words of the service on their way to every client."""
+"""What every client is told, one after the other."""
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
 
 from app.core.listener import Listener
-from app.core.messages import ServiceMessage
+from app.core.slices import SLICE_SECONDS
 
-_SLICE_SECONDS: Final = 0.002
 _SLICE_CHECK: Final = 16
 """Listeners between two looks at the clock."""
 
@@ -26,32 +25,32 @@ class Announcer:
     def __init__(self, listeners: Collection[Listener]) -> None:
         """Keep the collection itself: it is looked at again, and has whoever listens then."""
         self._listeners = listeners
-        self._under_way: deque[tuple[ServiceMessage, deque[Listener]]] = deque()
+        self._under_way: deque[tuple[Callable[[Listener], None], deque[Listener]]] = deque()
 
-    def announce(self, message: ServiceMessage) -> None:
-        """Tell every listener of now."""
-        self._under_way.append((message, deque(self._listeners)))
+    def tell(self, act: Callable[[Listener], None]) -> None:
+        """Do this with every listener of now."""
+        self._under_way.append((act, deque(self._listeners)))
         if len(self._under_way) == 1:
             self._tell()
 
     def _tell(self) -> None:
         loop = asyncio.get_running_loop()
-        slice_end = loop.time() + _SLICE_SECONDS
+        slice_end = loop.time() + SLICE_SECONDS
         while self._under_way:
-            message, waiting = self._under_way[0]
+            act, waiting = self._under_way[0]
             for _ in range(min(_SLICE_CHECK, len(waiting))):
-                self._say(waiting.popleft(), message)
+                self._do(act, waiting.popleft())
             if not waiting:
                 self._under_way.popleft()
             elif loop.time() >= slice_end:
                 loop.call_soon(self._tell)
                 return
 
-    def _say(self, listener: Listener, message: ServiceMessage) -> None:
+    def _do(self, act: Callable[[Listener], None], listener: Listener) -> None:
         if listener not in self._listeners:
             return
         try:
-            listener.say(message)
+            act(listener)
         except Exception:
             _logger.exception("announcement_failed")
             listener.fail()

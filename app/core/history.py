@@ -48,7 +48,8 @@ class History:
         async with self._reads:
             events = await self._log.read(cursor, upto, wanted.in_log(), PAGE_EVENTS)
         page = _page(events, wanted, cursor.seq, events[-1].seq if len(events) == PAGE_EVENTS else upto)
-        return self.hub.pages.shared(page, wanted)
+        # Pages are kept by their places alone: one of a history that was replaced meanwhile is this reader's only.
+        return self.hub.pages.shared(page, wanted) if cursor.epoch == self.hub.epoch else page
 
     async def is_future(self, cursor: Cursor) -> bool:
         """Tell a cursor beyond the log from one that another process, ahead of this one, gave out.

@@ -1,18 +1,19 @@
 """The in-process broadcast hub: the ring, who is live, and the flush."""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import structlog
 
 from app.core.announcer import Announcer
+from app.core.audience import Audience
 from app.core.batch import BATCH_BYTES, Batch, Pages, first_bytes
 from app.core.cursor import Cursor
 from app.core.event import Event
-from app.core.filter import EVERYTHING, FilterKey, Wanted, keys_of
 from app.core.listener import Listener
 from app.core.measures import Measures
 from app.core.messages import ServiceMessage
@@ -58,8 +59,7 @@ class Hub:
         self._ring_bytes = ring_bytes
         self._tick = tick
         self._ring = self._new_ring(0)
-        self._live: dict[Wanted, set[Listener]] = {}
-        self._index: defaultdict[FilterKey, set[Wanted]] = defaultdict(set)
+        self.audience = Audience(0)
         self._ahead: set[tuple[int, Callable[[], None]]] = set()
         self._round: _Round | None = None
         self._due = False
@@ -68,7 +68,6 @@ class Hub:
         self.pages = Pages()
         self.turns = Turns()
         self.epoch = ""
-        self.flushed = 0
         self.round_at = 0.0
         self.published = 0
         self.measures = measures or Measures()
@@ -91,8 +90,6 @@ class Hub:
 
         `recent` are the newest events up to it, so that resumes after a restart don't all go to the database.
         """
-        for subscription in self.subscriptions:
-            subscription.wake(self.flushed)
         self._round = None
         self._publishes.clear()
         self.measures.tracer.forget()
@@ -101,7 +98,9 @@ class Hub:
         if recent:
             self._ring.extend(recent)
         self.epoch = position.epoch
-        self.flushed = position.head
+        self.audience = Audience(position.head)
+        # Each reads on, or is told, from where the old audience was.
+        self._announcer.tell(_wake)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Take events that follow the head; a round carries all that was published since the one before."""
@@ -116,9 +115,14 @@ class Hub:
         self._schedule()
 
     @property
+    def flushed(self) -> int:
+        """Up to where the live listeners have everything."""
+        return self.audience.flushed
+
+    @property
     def behind(self) -> int:
         """How many subscriptions are not live: they catch up, are paused, or do not read."""
-        return len(self.subscriptions) - sum(len(group) for group in self._live.values())
+        return len(self.subscriptions) - len(self.audience)
 
     @property
     def ring(self) -> Ring:
@@ -127,32 +131,11 @@ class Hub:
 
     def announce(self, message: ServiceMessage) -> None:
         """Tell every subscription, live or behind."""
-        self._announcer.announce(message)
+        self._announcer.tell(partial(_say, message))
 
     def since(self, seq: int, limit: int) -> Sequence[Event] | None:
         """Return at most `limit` events after `seq`; None if only the database can tell."""
         return self._ring.since(seq, limit)
-
-    def join(self, listener: Listener, wanted: Wanted) -> None:
-        """Make a listener live: it has everything up to `flushed`."""
-        group = self._live.get(wanted)
-        if group is None:
-            group = self._live[wanted] = set()
-            for key in wanted.keys():  # noqa: SIM118 - not a mapping
-                self._index[key].add(wanted)
-        group.add(listener)
-
-    def leave(self, listener: Listener, wanted: Wanted) -> None:
-        """Make it not live any more."""
-        group = self._live[wanted]
-        group.discard(listener)
-        if group:
-            return
-        del self._live[wanted]
-        for key in wanted.keys():  # noqa: SIM118 - not a mapping
-            self._index[key].discard(wanted)
-            if not self._index[key]:
-                del self._index[key]
 
     @contextmanager
     def awaited(self, seq: int, wake: Callable[[], None]) -> Iterator[None]:
@@ -192,7 +175,7 @@ class Hub:
             return
         current.finish()
         self._round = None
-        self.flushed = current.end
+        self.audience.flushed = current.end
         now = loop.time()
         while self._publishes and self._publishes[0][0] <= self.flushed:
             self.measures.commit_to_write.observe(now - self._publishes.popleft()[1])
@@ -210,33 +193,26 @@ class Hub:
         if events is None:
             # More was published at once than the ring holds: everybody looks for themselves.
             nothing = Batch((), start, self.head)
-            return _Round((), self.head, [(each, nothing) for group in self._live.values() for each in group])
+            return _Round((), self.head, [(each, nothing) for each in self.audience])
         events = first_bytes(events, BATCH_BYTES)
         end = events[-1].seq
         todo: list[tuple[Listener, Batch]] = []
-        for wanted, chosen in self._chosen(events).items():
-            batch, listeners = Batch(chosen, start, end), self._live[wanted]
+        for wanted, chosen in self.audience.chosen(events).items():
+            batch, listeners = Batch(chosen, start, end), self.audience.wanting(wanted)
             todo += [(listener, batch) for listener in listeners]
             self.measures.delivered["live"] += len(chosen) * len(listeners)
         return _Round(events, end, todo)
 
-    def _chosen(self, events: Sequence[Event]) -> dict[Wanted, Sequence[Event]]:
-        """Return what each live filter wants, asking only those that the index names."""
-        chosen: dict[Wanted, Sequence[Event]] = dict.fromkeys(self._index.get(EVERYTHING, ()), events)
-        if len(self._index) <= (EVERYTHING in self._index):
-            return chosen
-        lists: dict[Wanted, list[Event]] = {}
-        for event in events:
-            for key in keys_of(event)[1:]:
-                for wanted in self._index.get(key, ()):
-                    found = lists.setdefault(wanted, [])
-                    # Two keys may name the same filter.
-                    if (not found or found[-1] is not event) and wanted.matches(event):
-                        found.append(event)
-        return chosen | {wanted: found for wanted, found in lists.items() if found}
-
     def _new_ring(self, floor: int) -> Ring:
         return Ring(floor, max_events=self._ring_events, max_bytes=self._ring_bytes)
+
+
+def _wake(listener: Listener) -> None:
+    listener.wake()
+
+
+def _say(message: ServiceMessage, listener: Listener) -> None:
+    listener.say(message)
 
 
 def _deliver(listener: Listener, batch: Batch) -> None:

@@ -75,7 +75,7 @@ class LogReader:
             if not memory_only:
                 await self._await_head()
             return None
-        while self.seq < hub.head:
+        while self.current and self.seq < hub.head:
             batch, source = self._history.recent(self.seq, self.wanted), "ring"
             if batch is None:
                 source = "database"

@@ -1,7 +1,7 @@
 """One client's cursor into the log: behind, then live, then perhaps behind again."""
 
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from app.core import messages
 from app.core.access.grant import Limit, kept_within, narrowed
@@ -12,6 +12,9 @@ from app.core.history import History
 from app.core.messages import Close, ServiceMessage
 from app.core.outlet import Outlet
 from app.core.reader import LogReader
+
+if TYPE_CHECKING:
+    from app.core.audience import Audience
 
 _INBOX: Final = 64
 """Replies and notices waiting for a client that does not read; its control messages are rate-limited far below."""
@@ -47,7 +50,7 @@ class Subscription:
         self._inbox: deque[ServiceMessage] | None = None
         self._close: Close | None = None
         self._catch_up_first = False
-        self._joined = False
+        self._joined: Audience | None = None
         self._outlet: Outlet | None = None
         self.active_at = 0.0
 
@@ -65,7 +68,7 @@ class Subscription:
     def position(self) -> Cursor:
         """Everything up to here was written or not wanted."""
         reader = self._reader
-        return Cursor(reader.epoch, max(reader.seq, self._hub.flushed) if self._joined else reader.seq)
+        return Cursor(reader.epoch, max(reader.seq, self._joined.flushed) if self._joined is not None else reader.seq)
 
     @property
     def cursor(self) -> Cursor | None:
@@ -129,7 +132,7 @@ class Subscription:
 
     def deliver(self, batch: Batch) -> None:
         """Take the hub's batch. Called while live."""
-        if not self._joined:
+        if self._joined is None:
             return
         outlet = self._outlet
         if outlet is None or not batch.events or self._reader.seq > batch.start:
@@ -225,14 +228,13 @@ class Subscription:
 
     def _join(self) -> None:
         """Go live: everything up to the head was written, or was not wanted."""
-        if not self._paused and not self._joined:
-            self._joined = True
-            self._hub.join(self, self.wanted)
+        if not self._paused and self._joined is None:
+            self._joined = self._hub.audience
+            self._joined.join(self, self.wanted)
 
     def _go_behind(self, start: int | None) -> None:
         """Leave the live set: the cursor becomes explicit again."""
-        if self._joined:
-            self._joined = False
-            self._hub.leave(self, self.wanted)
-            if self._reader.epoch == self._hub.epoch:
-                self._reader.skip(self._hub.flushed if start is None else start)
+        audience, self._joined = self._joined, None
+        if audience is not None:
+            audience.leave(self, self.wanted)
+            self._reader.skip(audience.flushed if start is None else start)

@@ -12,12 +12,11 @@ from app.core.hub import Hub
 from app.core.messages import Close
 from app.core.outages import Outages
 from app.core.ports import EventLog
+from app.core.slices import in_slices
 from app.core.subscription import Subscription
 
 SERVICE_RESTART: Final = 1012
 RESTART: Final = "service restart"
-_SLICE: Final = 100
-"""Subscriptions that are told to close in one loop iteration."""
 
 
 def jittered(retry_ms: int) -> int:
@@ -95,10 +94,8 @@ class Feed:
         Who opens a feed from now on is told at once, and gets no events.
         """
         self.closed.set()
-        for count, subscription in enumerate(list(self._open), start=1):
+        async for subscription in in_slices(self._open):
             subscription.close(self._farewell(), catch_up=True)
-            if count % _SLICE == 0:
-                await asyncio.sleep(0)
 
     def _farewell(self) -> Close:
         retry = jittered(self._retry_ms)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 
 from app.core.announcer import Announcer
 from app.core.messages import ServiceMessage
@@ -23,13 +24,17 @@ def message(name: str) -> ServiceMessage:
     return ServiceMessage("service.degraded", name.encode())
 
 
+def say(told: ServiceMessage, listener: Told) -> None:
+    listener.say(told)
+
+
 async def test_everybody_hears_everything_in_order_and_others_get_turns():
     listeners = {Told(0.0001) for _ in range(500)}
     announcer = Announcer(listeners)
     turns = 0
     one, two = message("one"), message("two")
-    announcer.announce(one)
-    announcer.announce(two)
+    announcer.tell(partial(say, one))
+    announcer.tell(partial(say, two))
     while not all(len(each.heard) == 2 for each in listeners):
         turns += 1
         await asyncio.sleep(0)
@@ -51,7 +56,7 @@ async def test_one_that_fails_ends_alone():
     broken, sound = Broken(), [Told() for _ in range(50)]
     announcer = Announcer([*sound[:25], broken, *sound[25:]])
     for name in ("one", "two"):
-        announcer.announce(message(name))
+        announcer.tell(partial(say, message(name)))
     while not all(len(each.heard) == 2 for each in sound):
         await asyncio.sleep(0)
     assert broken.failed
@@ -60,16 +65,16 @@ async def test_one_that_fails_ends_alone():
 
 async def test_few_are_told_at_once_and_who_left_is_not():
     listeners = {Told() for _ in range(3)}
-    Announcer(listeners).announce(message("one"))
+    Announcer(listeners).tell(partial(say, message("one")))
     assert all(len(each.heard) == 1 for each in listeners)
     many = {Told(0.0001) for _ in range(100)}
     announcer = Announcer(many)
-    announcer.announce(message("one"))
+    announcer.tell(partial(say, message("one")))
     left = {each for each in many if not each.heard}
     late = Told()
     many -= left
     many.add(late)
-    announcer.announce(message("two"))
+    announcer.tell(partial(say, message("two")))
     while not late.heard:
         await asyncio.sleep(0)
     assert left

@@ -580,11 +580,12 @@ class DeliveryMachine(RuleBasedStateMachine):
             kept = hub.since(hub._ring.floor, 10**6)
             assert len(kept) <= self.ring["ring_events"] + SLACK
             assert sum(len(event.data) for event in kept) <= self.ring["ring_bytes"]
-            live = {each for group in hub._live.values() for each in group}
-            assert live == {each for each in hub.subscriptions if each._joined}
-            assert all(each.wanted == wanted for wanted, group in hub._live.items() for each in group)
-            index = {(key, wanted) for key, found in hub._index.items() for wanted in found}
-            assert index == {(key, wanted) for wanted in hub._live for key in wanted.keys()}  # noqa: SIM118
+            audience = hub.audience
+            assert set(audience) == {each for each in hub.subscriptions if each._joined is audience}
+            groups = audience._groups
+            assert all(each.wanted == wanted for wanted, group in groups.items() for each in group)
+            index = {(key, wanted) for key, found in audience._index.items() for wanted in found}
+            assert index == {(key, wanted) for wanted in groups for key in wanted.keys()}  # noqa: SIM118
 
     @rule()
     def in_the_end_everyone_has_everything(self) -> None:

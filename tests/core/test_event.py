@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.audience import Audience
 from app.core.clock import timestamp
 from app.core.cursor import Cursor
 from app.core.event import Draft, Event, EventName
 from app.core.filter import EventFilter, keys_of
-from app.core.hub import Hub
-from app.core.ports import Position
 from tests.core.test_stream import NOW, STREAM
 from tests.support.memory import row
 
@@ -116,16 +115,15 @@ class Listener:
 
 
 @given(st.lists(filters, max_size=8), st.lists(events, min_size=1, max_size=4))
-def test_the_hub_finds_by_index_whom_a_full_look_finds(wanted, published):
-    hub = Hub(ring_events=10, ring_bytes=10**6)
-    hub.rebase(Position("e", 0, 0))
+def test_an_audience_finds_by_index_whom_a_full_look_finds(wanted, published):
+    audience = Audience(0)
     listeners = [Listener(each) for each in wanted]
     for listener in listeners:
-        hub.join(listener, listener.wanted)
+        audience.join(listener, listener.wanted)
     expected = {listener for listener in listeners if any(map(listener.wanted.matches, published))}
-    found = {listener for each in hub._chosen(published) for listener in hub._live[each]}
+    found = {listener for each in audience.chosen(published) for listener in audience.wanting(each)}
     assert found == expected
     for listener in listeners:
-        hub.leave(listener, listener.wanted)
-    assert not hub._live
-    assert not hub._index
+        audience.leave(listener, listener.wanted)
+    assert not audience._groups
+    assert not audience._index

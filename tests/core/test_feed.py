@@ -62,7 +62,7 @@ async def test_clients_that_leave_while_it_closes_do_not_matter():
     await here.feed.close()
     await asyncio.gather(*tasks)
     assert not here.hub.subscriptions
-    assert not here.hub._live
+    assert not here.hub.audience
 
 
 @virtual

@@ -1,7 +1,7 @@
 """The hub wakes those, and only those, who want something."""
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from app.core.filter import EventFilter
 from app.core.hub import Hub
@@ -75,10 +75,10 @@ async def test_nobody_stays_in_the_index():
         with reading(here, wanted, None) as subscription:
             task = asyncio.create_task(subscription.next())
             await settle()
-            assert here.hub._live
+            assert here.hub.audience
             task.cancel()
             await settle()
-        assert not here.hub._live
+        assert not here.hub.audience
         assert not here.hub.subscriptions
 
 
@@ -116,6 +116,62 @@ async def test_rebase_before_the_flush_loses_nothing():
         while len(got) < 4:
             got += seqs(await subscription.next())
         assert got == [1, 2, 3, 4]
+
+
+@virtual
+async def test_who_is_not_told_yet_of_a_rebase_is_where_it_was():
+    here = await process()
+    with ExitStack() as stack:
+        readers = [stack.enter_context(reading(here, EventFilter(), None)) for _ in range(100)]
+        waiting = [asyncio.create_task(each.next()) for each in readers]
+        await settle()
+        publish(here, row(1), row(2))
+        await settle()
+        assert [seqs(task.result()) for task in waiting] == [[1, 2]] * 100
+        waiting = [asyncio.create_task(each.next()) for each in readers]
+        await settle()
+        assert len(here.hub.audience) == 100
+        # Nobody has its turn between these: the head of the same history is further, and events come at once.
+        here.log.add()
+        here.hub.rebase(await here.log.position())
+        assert {str(each.position) for each in here.hub.subscriptions} == {"one-2"}
+        publish(here, row(4))
+        await settle()
+        for each, task in zip(readers, waiting, strict=True):
+            got = seqs(task.result())
+            while len(got) < 2:
+                got += seqs(await each.next())
+            assert got == [3, 4]
+
+
+@virtual
+async def test_a_page_of_a_history_that_was_replaced_meanwhile_is_not_kept():
+    here = await process(ring_bytes=1)
+    publish(here, row(1), row(2), row(3))
+    with reading(here, EventFilter(), "one-0") as slow:
+        page = asyncio.create_task(slow.next())
+        while not here.log.reads:
+            await asyncio.sleep(0)
+        here.log.fail_over("two")
+        here.hub.rebase(await here.log.position())
+        with reading(here, EventFilter(), "two-0") as other:
+            await page
+            assert all(event.data.startswith(b'{"id":"two-') for event in (await other.next()).events)
+
+
+@virtual
+async def test_a_reader_gets_nothing_of_another_history_before_it_is_told():
+    here = await process(ring_bytes=1)
+    publish(here, row(1, sender="z"), row(2, sender="z"))
+    with reading(here, EventFilter(senders=frozenset("a")), "one-0") as behind:
+        page = asyncio.create_task(behind.next())
+        while not here.log.reads:
+            await asyncio.sleep(0)
+        here.log.fail_over("two")
+        here.log.drawn = 5
+        events = here.log.commit(row(6), row(7))
+        here.hub.rebase(await here.log.position(), events)
+        assert not isinstance(await page, Events)
 
 
 @virtual
@@ -191,7 +247,7 @@ async def test_a_group_has_its_bytes_made_once_and_an_event_its_form():
     of_a, of_b = EventFilter(senders=frozenset("a")), EventFilter(recipients=frozenset("b"))
     listeners = [Taking(form) for _ in range(9)]
     for number, listener in enumerate(listeners):
-        here.hub.join(listener, (EventFilter(), of_a, of_b)[number % 3])
+        here.hub.audience.join(listener, (EventFilter(), of_a, of_b)[number % 3])
     publish(here, row(1), row(2, sender="z"), row(3))
     await settle()
     assert sorted(form.joined) == [[1, 2, 3], [1, 2, 3], [1, 3]]
@@ -206,7 +262,7 @@ async def test_a_listener_that_fails_is_failed_and_the_round_goes_on():
     here, form = await process(), Counting()
     listeners = [(Failing if number % 2 else Taking)(form) for number in range(10)]
     for listener in listeners:
-        here.hub.join(listener, EventFilter())
+        here.hub.audience.join(listener, EventFilter())
     publish(here, row(1))
     await settle()
     assert here.hub.flushed == 1

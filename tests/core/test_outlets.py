@@ -175,7 +175,7 @@ async def test_who_left_gets_nothing():
     publish(here, row(1))
     await settle()
     assert outlet.got == []
-    assert not here.hub._live
+    assert not here.hub.audience
 
 
 @virtual

@@ -121,6 +121,7 @@ async def test_a_new_epoch_wakes_a_share_of_the_clients_in_each_turn():
         subscription.attach(outlet)
     assert not woken
     hub.rebase(Position("two", 0, 0))
+    assert len(hub.audience) == 0
     assert len(woken) <= 128
     assert max(await steps_of_turns(woken)) <= 128
     assert set(woken) == set(outlets)

@@ -11,6 +11,7 @@ import structlog
 from app.core.access.ports import AccessStore, ApiKey
 from app.core.access.principal import OPERATOR_SCOPES, Principal
 from app.core.errors import FluxoraError
+from app.web.access.revoked import Ended, nobody
 from app.web.access.secrets import digest_of, key_id_of
 
 _LOOK_SECONDS: Final = 0.5
@@ -33,7 +34,7 @@ class Keyring:
         self._looked_at = 0.0
         self._used: dict[str, float] = {}
         self._noted_at = 0.0
-        self.ended: Callable[[str], None] = lambda _: None
+        self.ended: Ended = nobody
         """Told the credentials of keys that are not valid any more."""
 
     async def principal(self, key: str) -> Principal | None:
@@ -77,9 +78,9 @@ class Keyring:
         self._stored = {key.id: key for key in await self._store.keys()}
         for key_id, key in self._stored.items():
             if not key.valid(now) and (key_id not in before or before[key_id].valid(now - _LOOK_SECONDS)):
-                self.ended(f"key:{key_id}")
+                await self.ended(f"key:{key_id}")
         for key_id in before.keys() - self._stored.keys():
-            self.ended(f"key:{key_id}")
+            await self.ended(f"key:{key_id}")
 
     async def _note(self) -> None:
         """Store when keys were used, now and then: it is for people."""

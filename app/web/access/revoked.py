@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -13,7 +13,15 @@ from app.core.errors import FluxoraError
 LOOK_SECONDS: Final = 0.5
 """How often the list is read: what is in it acts within this time, in every process."""
 
+Ended = Callable[[str], Awaitable[None]]
+"""Ends the connections of a credential, or of whom else it names."""
+
 _logger = structlog.stdlib.get_logger(__name__)
+
+
+async def nobody(what: str) -> None:
+    """End no connection: there are none yet."""
+    del what
 
 
 class Revoked:
@@ -25,7 +33,7 @@ class Revoked:
         self._now = now
         self._last = 0
         self._until: dict[str, float] = {}
-        self.ended: Callable[[str], None] = lambda _: None
+        self.ended: Ended = nobody
 
     def has(self, credential: str | None) -> bool:
         """Tell whether a credential was revoked."""
@@ -45,7 +53,7 @@ class Revoked:
         for each in await self._store.revocations(self._last):
             self._last = each.id
             self._until[each.what] = each.until
-            self.ended(each.what)
+            await self.ended(each.what)
         over = [what for what, until in self._until.items() if until <= self._now()]
         for what in over:
             del self._until[what]

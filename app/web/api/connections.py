@@ -90,7 +90,7 @@ def listed(running: Services, asked: Asked) -> dict[str, Any]:
 async def _end(what: str) -> Response:
     running = services()
     await running.gate.store.revoke(what, time.time() + _KICK_SECONDS, actor_of(g.principal, ended=what))
-    running.connections.end(what)
+    await running.connections.end(what)
     return Response(status=HTTPStatus.NO_CONTENT)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from app.core.access.principal import Principal
+from app.core.slices import in_slices
 from app.core.subscription import Subscription
 from app.web.feed.liveness import Watched
 
@@ -48,11 +49,11 @@ class Connections:
         """Forget one that is closed."""
         self._open.pop(connected.id, None)
 
-    def end(self, what: str) -> None:
-        """End those of a credential, of `principal:<id>`, or `connection:<id>`."""
+    async def end(self, what: str) -> None:
+        """End those of a credential, of `principal:<id>`, or `connection:<id>`, that are open now."""
         kind, _, name = what.partition(":")
         reason = "an administrator ended it" if kind in {"principal", "connection"} else "the credential was revoked"
-        for each in self:
+        async for each in in_slices(self._open.values()):
             named = {"principal": each.principal.id, "connection": each.id}.get(kind)
             if name == named or each.principal.credential == what:
                 each.dismiss(reason)

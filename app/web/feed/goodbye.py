@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from app.core.slices import in_slices
 from app.web.feed.liveness import Watched
 from app.web.services import Services
 
@@ -24,15 +25,15 @@ async def say_goodbye(services: Services, deadline: float) -> None:
         await asyncio.sleep(_POLL_SECONDS)
         if loop.time() - looked_at >= _LOOK_SECONDS:
             looked_at = loop.time()
-            progress = _cut_who_does_not_move(services, progress, looked_at)
+            progress = await _cut_who_does_not_move(services, progress, looked_at)
 
 
-def _cut_who_does_not_move(
+async def _cut_who_does_not_move(
     services: Services, before: dict[Watched, tuple[int, float]], now: float
 ) -> dict[Watched, tuple[int, float]]:
     """Look at everybody; return how much each has taken, and since when no more."""
     progress: dict[Watched, tuple[int, float]] = {}
-    for watched in services.liveness.watched:
+    async for watched in in_slices(services.liveness.watched):
         taken = watched.connection.written - watched.connection.outstanding
         known, since = before.get(watched, (-1, now))
         if taken != known:

@@ -1,20 +1,18 @@
 """Pings, keeps alive, and ends connections whose peer is gone or does not read: one wheel for all of them."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 import structlog
 
+from app.core.slices import in_slices
 from app.web.feed.connection import ClientConnection
 
 _LONGEST_TICK: Final = 1.0
 _TICKS: Final = 10
 _LOOKS: Final = 3
 """Looks at a socket's progress within the write deadline; each is a system call."""
-
-_SLICE: Final = 200
-"""Connections that are looked at before other work of the loop gets its turn."""
 
 VERDICTS: Final = ("slow", "vanished", "shutdown", "internal error")
 """What `Watched.verdict` says, where it is the service that gave up; else it is a text for the log."""
@@ -80,9 +78,9 @@ class Liveness:
         return watched
 
     @property
-    def watched(self) -> Iterable[Watched]:
-        """The connections under watch now."""
-        return list(self._watched)
+    def watched(self) -> Collection[Watched]:
+        """The connections under watch."""
+        return self._watched
 
     def forget(self, watched: Watched) -> None:
         """Watch it no more."""
@@ -93,10 +91,8 @@ class Liveness:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._tick)
-            for count, watched in enumerate(list(self._watched), start=1):
+            async for watched in in_slices(self._watched):
                 self._check_safely(watched, loop.time())
-                if count % _SLICE == 0:
-                    await asyncio.sleep(0)
 
     def _check_safely(self, watched: Watched, now: float) -> None:
         try:
