@@ -227,6 +227,10 @@ class Connection(asyncio.BufferedProtocol):
         """Hear from the transport that it has ended."""
         del exc
         self._send = None
+        transport, self._transport = self._transport, _GONE
+        # It holds on to itself by this; asyncio lets it go from Python 3.12 on.
+        if hasattr(transport, "_read_ready_cb"):
+            transport._read_ready_cb = None
         receiver, self._receiver = self._receiver, None
         if self.on_lost is not None:
             self.on_lost(self)
@@ -234,9 +238,32 @@ class Connection(asyncio.BufferedProtocol):
             receiver.lost()
 
 
-class _Gone:
+class _Gone(asyncio.Transport):
+    """What has ended. It stands for the transport, so that nothing waits for Python's collector."""
+
     def is_closing(self) -> bool:
         return True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        del data
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
 
 
 _GONE: Final = _Gone()

@@ -37,6 +37,7 @@ class Server(TCPServer):
         """Take what Hypercorn gives."""
         super().__init__(*args)
         transport = cast("asyncio.Transport", self.writer.transport)
+        self._streams = transport.get_protocol()
         self.connection = Connection(transport, self.loop.time, (self.reader, self.writer))
         self.state = {**self.state, "connection": self.connection}
         self._running: asyncio.Task[Any] | None = None
@@ -73,15 +74,25 @@ class Server(TCPServer):
                 await super().run()
             else:
                 await self._turn_away()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             if self._running is None or not self.connection.detached:
                 raise
             # asyncio closes the transport of a connection whose task was cancelled.
             self._running.uncancel()
+            cancelled.__traceback__ = None
         finally:
             self._leave()
             if not self.connection.detached:
                 self.connections.discard(self.connection)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Take apart what holds on to each other, now that all tasks have ended: the collector comes almost never."""
+        if (error := self.reader.exception()) is not None:
+            error.__traceback__ = None
+        if self.connection.detached:
+            self._streams.connection_lost(None)  # for them it is over, but they were not told
+        vars(self).clear()
 
     def _leave(self) -> None:
         self._deadline.cancel()

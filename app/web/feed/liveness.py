@@ -85,6 +85,8 @@ class Liveness:
     def forget(self, watched: Watched) -> None:
         """Watch it no more."""
         self._watched.discard(watched)
+        # They are the session's, which holds on to what is watched.
+        watched.pinger = watched.beat = None
 
     async def run(self) -> None:
         """Turn the wheel until cancelled."""
