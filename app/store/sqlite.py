@@ -51,7 +51,7 @@ class _Transaction(Transaction):
         return position, ids
 
     async def commit(self) -> None:
-        await self._pooled.hop(lambda raw: raw.execute("COMMIT"))
+        await self._pooled.commit()
 
     async def _catch_up(self) -> None:
         """Do nothing: the next statement does it on its way."""

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from app.store.sqlite_checkpoints import Checkpoints
+
 Result = TypeVar("Result")
 
 
@@ -18,9 +20,11 @@ class PooledConnection(aiosqlite.Connection):
     file: tuple[int, int] | None = None
     """The file that stood at the path when it was opened."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Arguments are aiosqlite's."""
+    def __init__(self, checkpoints: Checkpoints, *args: Any, **kwargs: Any) -> None:
+        """Tell `checkpoints` what is committed; the other arguments are aiosqlite's."""
         super().__init__(*args, **kwargs)
+        self._checkpoints = checkpoints
+        self._told_changes = 0
         self._later: list[Callable[[sqlite3.Connection], object]] = []
 
     async def hop(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -31,6 +35,12 @@ class PooledConnection(aiosqlite.Connection):
     def later(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Run `work` at the beginning of the next hop: to get there and back costs more than most statements."""
         self._later.append(work)
+
+    async def commit(self) -> None:
+        """Commit."""
+        await self.hop(lambda raw: raw.execute("COMMIT"))
+        told, self._told_changes = self._told_changes, self.total_changes
+        self._checkpoints.wrote(self._told_changes - told)
 
     def forget(self) -> None:
         """Leave undone what was to be done later."""

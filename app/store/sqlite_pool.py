@@ -16,6 +16,7 @@ from sqlalchemy.sql import ClauseElement
 
 from app.store.compiled import Statements
 from app.store.dialect import Unfit
+from app.store.sqlite_checkpoints import Checkpoints
 from app.store.sqlite_connection import PooledConnection
 
 READERS: Final = 4
@@ -28,6 +29,8 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys=ON",
     # In KiB. A batch of a thousand changes two thousand pages, and SQLite's own cache holds five hundred.
     "PRAGMA cache_size=-16000",
+    # In pages. A commit copies the write-ahead log into the file only when `Checkpoints` do not keep up.
+    "PRAGMA wal_autocheckpoint=6000",
 )
 
 
@@ -62,6 +65,7 @@ class Pool:
         self._timeout = timeout
         self._idle: list[PooledConnection] = []
         self._looking = asyncio.Lock()
+        self._checkpoints = Checkpoints(self._checkpoint)
 
     async def acquire(self) -> PooledConnection:
         """Return a connection on which nothing is open, to the file that stands at the path now. Raises Unfit."""
@@ -120,7 +124,7 @@ class Pool:
                 raise
             return connection
 
-        connection = PooledConnection(connect, iter_chunk_size=64)
+        connection = PooledConnection(self._checkpoints, connect, iter_chunk_size=64)
         try:
             await connection
         except Exception:
@@ -137,6 +141,18 @@ class Pool:
             await connection.close()
         else:
             self._idle.append(connection)
+
+    async def _checkpoint(self) -> None:
+        connection = await self.acquire()
+        try:
+            await connection.hop(lambda raw: raw.execute("PRAGMA wal_checkpoint(PASSIVE)").close())
+        finally:
+            await self.release(connection)
+
+    async def disconnect(self) -> None:
+        """Close all, when nobody uses them any more."""
+        await self._checkpoints.close()
+        await self.close()
 
     async def close(self) -> None:
         """Close what is idle."""
@@ -223,7 +239,7 @@ class PooledBackend(SQLiteBackend):
 
     async def disconnect(self) -> None:
         """Close what is open."""
-        await self._pool.close()  # type: ignore[attr-defined]
+        await self._pool.disconnect()  # type: ignore[attr-defined]
 
 
 class PooledDatabase(Database):

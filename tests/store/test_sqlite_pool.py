@@ -1,4 +1,4 @@
-"""A file that another one replaces while many read: nobody takes the other one for the history that was lost."""
+"""A file that another one replaces while many read is another history, and its write-ahead log is copied beside them."""
 
 import asyncio
 import shutil
@@ -6,6 +6,8 @@ import sqlite3
 
 import pytest
 
+from app.store.dialect import Unfit
+from app.store.sqlite_checkpoints import Checkpoints
 from app.store.sqlite_pool import Pool
 
 
@@ -51,3 +53,65 @@ async def test_a_follower_that_is_cancelled_leaves_the_work_to_the_next(pool, tm
     assert await waiter != "lost"
     with pytest.raises(asyncio.CancelledError):
         await follower
+
+
+async def write(pool: Pool, rows: int) -> None:
+    connection = await pool.acquire()
+    try:
+        connection.later(lambda raw: raw.execute("BEGIN IMMEDIATE"))
+        insert = "INSERT INTO log_state VALUES (hex(randomblob(200)))"
+        connection.later(lambda raw: [raw.execute(insert) for _ in range(rows)])
+        await connection.commit()
+    finally:
+        await pool.release(connection)
+
+
+async def test_what_was_written_is_copied_into_the_file_beside_the_writer(pool, tmp_path):
+    file = tmp_path / "x.db"
+    size = file.stat().st_size
+    await write(pool, 600)
+    await asyncio.sleep(0.05)
+    assert file.stat().st_size == size
+    await write(pool, 600)
+    await pool._checkpoints.close()
+    assert file.stat().st_size > size + 1200 * 400
+    assert await token_from(pool) == "lost"
+
+
+async def test_one_copy_at_a_time_and_the_next_when_enough_was_written_again():
+    copies, going = [], asyncio.Event()
+
+    async def copy() -> None:
+        copies.append(len(copies))
+        await going.wait()
+
+    checkpoints = Checkpoints(copy)
+    checkpoints.wrote(999)
+    await asyncio.sleep(0)
+    assert copies == []
+    for _ in range(3):
+        checkpoints.wrote(1000)
+        await asyncio.sleep(0)
+    assert copies == [0]
+    closing = asyncio.create_task(checkpoints.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    going.set()
+    await closing
+    checkpoints.wrote(1)
+    await checkpoints.close()
+    assert copies == [0, 1]
+
+
+async def test_a_copy_that_fails_is_tried_again_and_stops_nobody():
+    outcomes = [sqlite3.OperationalError("database or disk is full"), Unfit("the file is gone"), None]
+
+    async def copy() -> None:
+        if error := outcomes.pop(0):
+            raise error
+
+    checkpoints = Checkpoints(copy)
+    for left in (2, 1, 0):
+        checkpoints.wrote(1000)
+        await checkpoints.close()
+        assert len(outcomes) == left
