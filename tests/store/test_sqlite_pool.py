@@ -1,4 +1,4 @@
-"""A file that another one replaces while many read is another history, and its write-ahead log is copied beside them."""
+"""A file that another one replaces while many read is another history; the write-ahead log is copied beside writers."""
 
 import asyncio
 import shutil
