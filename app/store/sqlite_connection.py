@@ -40,7 +40,7 @@ class PooledConnection(aiosqlite.Connection):
         """Commit."""
         await self.hop(lambda raw: raw.execute("COMMIT"))
         told, self._told_changes = self._told_changes, self.total_changes
-        self._checkpoints.wrote(self._told_changes - told)
+        await self._checkpoints.wrote(self._told_changes - told)
 
     def forget(self) -> None:
         """Leave undone what was to be done later."""

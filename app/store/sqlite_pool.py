@@ -29,7 +29,7 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys=ON",
     # In KiB. A batch of a thousand changes two thousand pages, and SQLite's own cache holds five hundred.
     "PRAGMA cache_size=-16000",
-    # In pages. A commit copies the write-ahead log into the file only when `Checkpoints` do not keep up.
+    # In pages. `Checkpoints` copy the write-ahead log into the file; a commit does only when they fail.
     "PRAGMA wal_autocheckpoint=6000",
 )
 

@@ -86,11 +86,11 @@ async def test_one_copy_at_a_time_and_the_next_when_enough_was_written_again():
         await going.wait()
 
     checkpoints = Checkpoints(copy)
-    checkpoints.wrote(999)
+    await checkpoints.wrote(999)
     await asyncio.sleep(0)
     assert copies == []
     for _ in range(3):
-        checkpoints.wrote(1000)
+        await checkpoints.wrote(1000)
         await asyncio.sleep(0)
     assert copies == [0]
     closing = asyncio.create_task(checkpoints.close())
@@ -98,7 +98,7 @@ async def test_one_copy_at_a_time_and_the_next_when_enough_was_written_again():
     assert not closing.done()
     going.set()
     await closing
-    checkpoints.wrote(1)
+    await checkpoints.wrote(1)
     await checkpoints.close()
     assert copies == [0, 1]
 
@@ -112,6 +112,25 @@ async def test_a_copy_that_fails_is_tried_again_and_stops_nobody():
 
     checkpoints = Checkpoints(copy)
     for left in (2, 1, 0):
-        checkpoints.wrote(1000)
+        await checkpoints.wrote(1000)
         await checkpoints.close()
         assert len(outcomes) == left
+
+
+async def test_a_writer_that_is_faster_than_the_disk_waits_until_all_is_copied():
+    copies, going = [], asyncio.Event()
+
+    async def copy() -> None:
+        await going.wait()
+        copies.append(len(copies))
+
+    checkpoints = Checkpoints(copy)
+    for _ in range(6):
+        await checkpoints.wrote(1000)
+    writer = asyncio.create_task(checkpoints.wrote(1000))
+    await asyncio.sleep(0.01)
+    assert not writer.done()
+    going.set()
+    await writer
+    # The one under way knew nothing of what came since.
+    assert copies == [0, 1]
