@@ -65,7 +65,6 @@ async def launch(
     listeners = Listeners(sockets, may_accept=lambda: not (crowded() or (inherited and asked.is_set())))
 
     async def until_drained() -> None:
-        _calm_collector()
         listeners.open(queue)
         announce()
         await asked.wait()
@@ -76,6 +75,8 @@ async def launch(
         await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
         entrance.close()
 
+    # Not after it listens: a queue of a few places is full before it is done, and who finds it full waits a second.
+    _calm_collector()
     with stop.heeded():
         await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
     _logger.info("shutdown_finished")
