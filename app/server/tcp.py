@@ -45,7 +45,7 @@ class Server(TCPServer):
         self._idle = asyncio.Event()
         self._begun = False
         self._lingers = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def waits(self) -> bool:
@@ -87,12 +87,13 @@ class Server(TCPServer):
             self._let_go()
 
     def _let_go(self) -> None:
-        """Take apart what holds on to each other, now that all tasks have ended: the collector comes almost never."""
+        """Take apart what holds on to each other, now that its tasks have ended: the collector comes almost never."""
         if (error := self.reader.exception()) is not None:
             error.__traceback__ = None
         if self.connection.detached:
             self._streams.connection_lost(None)  # for them it is over, but they were not told
-        vars(self).clear()
+        if not self._tasks:
+            vars(self).clear()
 
     def _leave(self) -> None:
         self._deadline.cancel()
@@ -197,11 +198,14 @@ class Server(TCPServer):
         if http is None or not http.awaits_request or self.connection.feeds:
             return
         if self._begun:
-            task = self.loop.create_task(http.refuse(_LATE))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._keep(self.loop.create_task(http.refuse(_LATE)))
         else:
             self.connection.close()
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Note a task that may go on when all others have ended."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _linger(self) -> None:
         """Send no more, and drop what still comes, for a while."""
@@ -219,6 +223,9 @@ class Server(TCPServer):
             dropped += len(data)
 
     async def _initiate_server_close(self) -> None:
+        # Hypercorn shields it from its own end.
+        if (task := asyncio.current_task()) is not None:
+            self._keep(task)
         self._end_by(self.door.limits.write_timeout)
         await super()._initiate_server_close()
 

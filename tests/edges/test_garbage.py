@@ -11,11 +11,11 @@ import pytest
 
 from tests.conftest import api_of
 from tests.support.data import new_stream
-from tests.support.raw import get, raw, until_connections, upgrade
+from tests.support.raw import assert_no_failure, get, raw, until_connections, upgrade
 from tests.support.server import Server
 
 CLIENTS = 20
-OURS = ("app.", "hypercorn.", "h11.", "asyncio.streams.")
+OURS = ("app.", "hypercorn.", "h11._connection.", "asyncio.streams.")
 
 
 class Telling(Server):
@@ -35,9 +35,11 @@ class Telling(Server):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Telling(tmp_path_factory.mktemp("garbage"), keepalive_interval=0.2, heartbeat_interval=0.2).start()
+    settings = {"keepalive_interval": 0.2, "heartbeat_interval": 0.2, "request_timeout": 1}
+    server = Telling(tmp_path_factory.mktemp("garbage"), **settings).start()
     yield server
     assert server.stop() == 0
+    assert_no_failure(server)
 
 
 @pytest.mark.parametrize("pause", [0, 0.05], ids=["quick", "Hypercorn"])
@@ -59,5 +61,23 @@ async def test_nothing_of_a_connection_waits_for_the_collector(server, request_,
         # Pings, and the comments of a quiet feed.
         await asyncio.sleep(0.5)
     await until_connections(server, 0, 0)
+    found = await server.garbage()
+    assert not [name for name in found if name.startswith(OURS)], found
+
+
+@pytest.mark.parametrize(
+    ("request_", "end"),
+    [
+        pytest.param(get("/health/live")[:40], b" 408 ", id="too slow"),
+        pytest.param(b"nonsense\r\n\r\n", b" 400 ", id="no HTTP"),
+    ],
+)
+async def test_nothing_of_a_connection_that_the_service_ends_waits_for_the_collector(server, request_, end):
+    await server.garbage()
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(raw(server, request_)) for _ in range(CLIENTS)]
+        for client in clients:
+            assert end in await client.until(b"\r\n\r\n")
+            await client.cut()
     found = await server.garbage()
     assert not [name for name in found if name.startswith(OURS)], found
