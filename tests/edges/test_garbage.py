@@ -63,6 +63,9 @@ async def test_nothing_of_a_connection_waits_for_the_collector(server, request_,
     await until_connections(server, 0, 0)
     found = await server.garbage()
     assert not [name for name in found if name.startswith(OURS)], found
+    if b"streams" in request_:
+        # A transport of asyncio's holds on to itself before Python 3.12; the one of the request above may.
+        assert found.get("asyncio.selector_events._SelectorSocketTransport", 0) < CLIENTS, found
 
 
 @pytest.mark.parametrize(
