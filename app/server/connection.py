@@ -10,6 +10,7 @@ import termios
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from app.server.gone import GONE
 from app.server.receiver import Receiver
 
 WRITE_MARK: Final = 64 * 1024
@@ -148,7 +149,7 @@ class Connection(asyncio.BufferedProtocol):
         transport, self._receiver = self._transport, receiver
         self.begin_feed()
         if streams is not None:
-            streams[1]._transport = _GONE  # type: ignore[attr-defined] # it would close its transport when collected
+            streams[1]._transport = GONE  # type: ignore[attr-defined] # it would close its transport when collected
         if transport.is_closing():
             asyncio.get_running_loop().call_soon(self.connection_lost, None)
             return
@@ -227,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
         """Hear from the transport that it has ended."""
         del exc
         self._send = None
-        transport, self._transport = self._transport, _GONE
+        transport, self._transport = self._transport, GONE
         # It holds on to itself by this; asyncio lets it go from Python 3.12 on.
         if hasattr(transport, "_read_ready_cb"):
             transport._read_ready_cb = None
@@ -236,34 +237,3 @@ class Connection(asyncio.BufferedProtocol):
             self.on_lost(self)
         if receiver is not None:
             receiver.lost()
-
-
-class _Gone(asyncio.Transport):
-    """What has ended. It stands for the transport, so that nothing waits for Python's collector."""
-
-    def is_closing(self) -> bool:
-        return True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        del data
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
-
-
-_GONE: Final = _Gone()

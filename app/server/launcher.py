@@ -75,7 +75,6 @@ async def launch(
         await _drain(partial(drain, told=hang_up), connections, settings.shutdown_timeout)
         entrance.close()
 
-    # Not after it listens: a queue of a few places is full before it is done, and who finds it full waits a second.
     _calm_collector()
     with stop.heeded():
         await worker_serve(wrap_app(app, 0, "asgi"), config, sockets=sockets, shutdown_trigger=until_drained)
@@ -124,6 +123,8 @@ def _calm_collector() -> None:
     A collection holds up everybody: of all objects of 20,000 WebSockets for 70 ms. With Python's thresholds half of a
     connect went into them. Those of the young, here every 2,000 objects, took 1.5 ms at most while 20,000 connected;
     every 10,000 objects it was 14, at the same cost.
+
+    Called before the service listens: at first its queue has a few places, and who finds it full waits for a second.
     """
     gc.collect()
     gc.freeze()

@@ -83,6 +83,7 @@ class SQLite:
     async def transaction(self, connection: Connection) -> AsyncIterator[Transaction]:
         """Open a transaction that writes from the start: a deferred one that has read fails when it meets another."""
         raw: PooledConnection = connection.raw_connection
+        await raw.room()
         raw.later(lambda opened: opened.execute("BEGIN IMMEDIATE"))
         try:
             yield _Transaction(connection)

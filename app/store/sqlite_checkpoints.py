@@ -31,15 +31,18 @@ class Checkpoints:
         self._rows = 0
         self._task: asyncio.Task[None] | None = None
 
-    async def wrote(self, rows: int) -> None:
-        """Hear of rows that were committed; return when more may be."""
+    def wrote(self, rows: int) -> None:
+        """Hear of rows that were committed."""
         self._rows += rows
+        if self._rows >= _ROWS and (self._task is None or self._task.done()):
+            self._begin()
+
+    async def room(self) -> None:
+        """Return when more may be written. Asked before a transaction: what is committed is published at once."""
         if self._rows >= _MOST:
             await self.close()
             self._begin()
             await self.close()
-        elif self._rows >= _ROWS and (self._task is None or self._task.done()):
-            self._begin()
 
     async def close(self) -> None:
         """Wait for a copy that is under way."""
@@ -53,6 +56,6 @@ class Checkpoints:
     async def _run(self) -> None:
         try:
             await self._copy()
-        except (sqlite3.Error, Unfit) as error:
+        except (sqlite3.Error, OSError, Unfit) as error:
             # A full disk, or a file that is gone: who writes next is told.
             _logger.debug("checkpoint_failed", reason=str(error))

@@ -36,11 +36,15 @@ class PooledConnection(aiosqlite.Connection):
         """Run `work` at the beginning of the next hop: to get there and back costs more than most statements."""
         self._later.append(work)
 
+    async def room(self) -> None:
+        """Return when more may be written."""
+        await self._checkpoints.room()
+
     async def commit(self) -> None:
         """Commit."""
         await self.hop(lambda raw: raw.execute("COMMIT"))
         told, self._told_changes = self._told_changes, self.total_changes
-        await self._checkpoints.wrote(self._told_changes - told)
+        self._checkpoints.wrote(self._told_changes - told)
 
     def forget(self) -> None:
         """Leave undone what was to be done later."""

@@ -70,7 +70,7 @@ async def test_what_was_written_is_copied_into_the_file_beside_the_writer(pool, 
     file = tmp_path / "x.db"
     size = file.stat().st_size
     await write(pool, 600)
-    await asyncio.sleep(0.05)
+    await pool._checkpoints.close()
     assert file.stat().st_size == size
     await write(pool, 600)
     await pool._checkpoints.close()
@@ -86,11 +86,11 @@ async def test_one_copy_at_a_time_and_the_next_when_enough_was_written_again():
         await going.wait()
 
     checkpoints = Checkpoints(copy)
-    await checkpoints.wrote(999)
+    checkpoints.wrote(999)
     await asyncio.sleep(0)
     assert copies == []
     for _ in range(3):
-        await checkpoints.wrote(1000)
+        checkpoints.wrote(1000)
         await asyncio.sleep(0)
     assert copies == [0]
     closing = asyncio.create_task(checkpoints.close())
@@ -98,7 +98,7 @@ async def test_one_copy_at_a_time_and_the_next_when_enough_was_written_again():
     assert not closing.done()
     going.set()
     await closing
-    await checkpoints.wrote(1)
+    checkpoints.wrote(1)
     await checkpoints.close()
     assert copies == [0, 1]
 
@@ -112,7 +112,7 @@ async def test_a_copy_that_fails_is_tried_again_and_stops_nobody():
 
     checkpoints = Checkpoints(copy)
     for left in (2, 1, 0):
-        await checkpoints.wrote(1000)
+        checkpoints.wrote(1000)
         await checkpoints.close()
         assert len(outcomes) == left
 
@@ -126,9 +126,12 @@ async def test_a_writer_that_is_faster_than_the_disk_waits_until_all_is_copied()
 
     checkpoints = Checkpoints(copy)
     for _ in range(6):
-        await checkpoints.wrote(1000)
-    writer = asyncio.create_task(checkpoints.wrote(1000))
-    await asyncio.sleep(0.01)
+        checkpoints.wrote(1000)
+        await checkpoints.room()
+    checkpoints.wrote(1000)
+    writer = asyncio.create_task(checkpoints.room())
+    for _ in range(10):
+        await asyncio.sleep(0)
     assert not writer.done()
     going.set()
     await writer
