@@ -18,6 +18,7 @@ _LOOK_SECONDS: Final = 0.5
 _FRESH_SECONDS: Final = 0.2
 """A key that is not known may have been made a moment ago, by another process; looked for no more often than this."""
 
+_NOBODYS: Final = digest_of("")
 _NOTE_SECONDS: Final = 60.0
 _logger = structlog.stdlib.get_logger(__name__)
 
@@ -50,7 +51,7 @@ class Keyring:
             await self.look()
         known = self._stored.get(key_id)
         # Compared all the same: how long it takes must not tell which ids there are.
-        same = hmac.compare_digest(digest, known.hash if known else digest_of(""))
+        same = hmac.compare_digest(digest, known.hash if known else _NOBODYS)
         if known is None or not same or not known.valid(self._now()):
             return None
         self._used[key_id] = self._now()
